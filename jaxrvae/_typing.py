@@ -1,0 +1,11 @@
+"""Array aliases and the words for axes used in every annotation.
+
+Axis words: batch height width channel latent cls point frame turn order coef place.
+"""
+
+from jaxtyping import Array, Bool, Float, Int, Key, Shaped
+from numpy import ndarray
+
+PRNGKey = Key[Array, ""]
+
+__all__ = ["Array", "Bool", "Float", "Int", "Key", "PRNGKey", "Shaped", "ndarray"]
