@@ -1,0 +1,85 @@
+"""Rotationally invariant variational autoencoders for microscopy, in JAX.
+
+`import jaxrvae as jr`; every public name is loaded when it is first used, so that
+importing the package starts no device and reads no plotting or file-format library.
+"""
+
+import importlib
+import sys
+import types
+from typing import TYPE_CHECKING, Any
+
+from jaxrvae._checks import DataError, RunError
+from jaxrvae._version import __version__
+
+if TYPE_CHECKING:
+    from jaxrvae.analysis.clusters import find_classes
+    from jaxrvae.data.containers import Frame, Frames, Latents, Patches
+    from jaxrvae.data.patches import cut_patches
+    from jaxrvae.data.read import read
+    from jaxrvae.estimator import RVAE
+    from jaxrvae.locate.atoms import find_atoms
+    from jaxrvae.pipeline import run
+    from jaxrvae.report import write_report
+    from jaxrvae.simulate import simulate
+
+__all__ = [
+    "RVAE",
+    "DataError",
+    "Frame",
+    "Frames",
+    "Latents",
+    "Patches",
+    "RunError",
+    "__version__",
+    "cut_patches",
+    "find_atoms",
+    "find_classes",
+    "read",
+    "run",
+    "simulate",
+    "write_report",
+]
+
+_HOMES = {
+    "Frame": "jaxrvae.data.containers",
+    "Frames": "jaxrvae.data.containers",
+    "Latents": "jaxrvae.data.containers",
+    "Patches": "jaxrvae.data.containers",
+    "RVAE": "jaxrvae.estimator",
+    "cut_patches": "jaxrvae.data.patches",
+    "find_atoms": "jaxrvae.locate.atoms",
+    "find_classes": "jaxrvae.analysis.clusters",
+    "read": "jaxrvae.data.read",
+    "run": "jaxrvae.pipeline",
+    "simulate": "jaxrvae.simulate",
+    "write_report": "jaxrvae.report",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+class _Package(types.ModuleType):
+    """Keeps a public function from being hidden by a subpackage of the same name.
+
+    Importing `jaxrvae.simulate` would bind the subpackage over the function; it stays
+    reachable by `from jaxrvae.simulate import ...`.
+    """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _HOMES and isinstance(value, types.ModuleType):
+            return
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -1,0 +1,37 @@
+"""Settings and fixtures for all tests.
+
+Imports nothing of jaxrvae: the run-time type checks are installed after this file.
+"""
+
+import os
+from pathlib import Path
+
+import pytest
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # the workers share the cores
+    for name in ("NPROC", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(name, "1")  # NPROC: XLA's pool of threads
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+
+@pytest.fixture
+def strict_numerics():
+    """Forbid implicit promotion of ranks and dtypes."""
+    import jax
+
+    with (
+        jax.numpy_rank_promotion("raise"),
+        jax.numpy_dtype_promotion("strict"),
+    ):
+        yield
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real microscopy data, or a skip where there is none."""
+    default = Path(__file__).parents[1] / "../shared/data"
+    folder = Path(os.environ.get("JAXRVAE_DATA", default)).resolve()
+    if not folder.is_dir():
+        pytest.skip("no real data here: set JAXRVAE_DATA to its folder")
+    return folder
