@@ -82,14 +82,14 @@ class Frames(Sequence[Frame]):
         shapes = {image.shape for image in images}
         if len(shapes) > 1:
             raise DataError(
-                f"images have {len(shapes)} different shapes ({sorted(shapes)[:3]} ...);"
-                " take them one by one: movie[i].values."
+                f"images have {len(shapes)} different shapes ({sorted(shapes)[:3]}"
+                " ...); take them one by one: movie[i].values."
             )
         return np.stack(images)
 
     @property
     def pixel_size(self) -> float | None:
-        """nm per pixel, where all frames agree; None where not known."""
+        """Side of a pixel in nm, where all frames agree; None where not known."""
         sizes = {frame.pixel_size for frame in self.frames}
         if len(sizes) > 1:
             raise DataError(
@@ -102,6 +102,16 @@ class Frames(Sequence[Frame]):
     def numbers(self) -> np.ndarray:
         """(frame,) frame numbers, in order."""
         return np.array([frame.number for frame in self.frames])
+
+    def index_by_number(self) -> dict[int, int]:
+        """Where each frame number stands in the movie; numbers must not repeat."""
+        index = {frame.number: i for i, frame in enumerate(self.frames)}
+        if len(index) < len(self):
+            raise DataError(
+                f"expected a number of its own for each of {len(self)} frames; got"
+                f" {len(index)} different ones. Set Frame.number when you join movies."
+            )
+        return index
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -1,0 +1,172 @@
+"""Image files to Frames: one function, whatever the format."""
+
+import re
+from collections.abc import Sequence
+from functools import partial
+from glob import glob
+from pathlib import Path
+
+import numpy as np
+
+from jaxrvae._checks import DataError, existing_file, nearest, positive
+from jaxrvae.data.containers import Frame, Frames
+from jaxrvae.data.read import arrays, em, hdf5
+from jaxrvae.data.read.images import Opened, checked
+
+FORMATS = {
+    ".npy": ("NumPy array", (b"\x93NUMPY",), arrays.open_npy),
+    ".npz": ("NumPy archive", (b"PK",), arrays.open_npz),
+    ".tif": ("TIFF", (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), arrays.open_tif),
+    ".hdf5": ("HDF5", (b"\x89HDF\r\n\x1a\n",), hdf5.open_hdf5),
+    ".dm3": ("Gatan DM3", (b"\0\0\0\3",), em.open_dm),
+    ".dm4": ("Gatan DM4", (b"\0\0\0\4",), em.open_dm),
+}
+SYNONYMS = {".tiff": ".tif", ".h5": ".hdf5", ".hdf": ".hdf5"}
+
+
+def read(
+    paths: str | Path | Sequence[str | Path],
+    *,
+    channel: int | str | None = None,
+    lazy: bool = False,
+    pixel_size: float | None = None,
+) -> Frames:
+    """A movie from image files: npy, npz, tif, hdf5, dm3 and dm4.
+
+    2-D arrays are one image, 3-D arrays (frame, row, col) a movie, 4-D arrays
+    (frame, row, col, channel) a movie with channels. Integers of up to 16 bits and
+    single floats come as float32, all else as float64; nothing is rescaled. If every
+    file holds one image and has a number of its own in its name, that number becomes
+    the frame's number; otherwise frames are counted from 0.
+
+    Args:
+        paths: A file, a folder or a glob pattern (both in natural order), or a list
+            of these, in the order given.
+        channel: An integer keeps that channel of the last axis; a name picks one of
+            several arrays or images in a file (npz, hdf5, dm3, dm4).
+        lazy: Read and check pixels at every `.values`, not now.
+        pixel_size: nm per pixel for all frames, instead of what the files say.
+
+    Raises:
+        DataError: A file is missing, empty, truncated, not what its ending says or of
+            an unknown kind; an image has NaN, infinite, complex or constant values.
+    """
+    if pixel_size is not None:
+        positive("pixel_size", pixel_size, "It is in nm per pixel.")
+    files = _expand(paths)
+    opened = [_open(path, channel) for path in files]
+    names, numbers = _names(files), _numbers(files, [one.num_frames for one in opened])
+    if len({one.channels for one in opened}) > 1:
+        counts = sorted({len(one.channels) for one in opened})
+        raise DataError(
+            f"{files[0]} ...: expected the same channels in all files; got {counts}"
+            " channels. Pick one: read(..., channel=0)."
+        )
+    frames = []
+    for name, one in zip(names, opened, strict=True):
+        for index in range(one.num_frames):
+            load = partial(checked, one, index)
+            frames.append(
+                Frame(
+                    source=load if lazy else load(),
+                    pixel_size=one.pixel_size if pixel_size is None else pixel_size,
+                    name=name if one.num_frames == 1 else f"{name}[{index}]",
+                    number=numbers[len(frames)],
+                    metadata=one.metadata,
+                )
+            )
+    return Frames(tuple(frames), channels=opened[0].channels)
+
+
+def _open(path: Path, channel: int | str | None) -> Opened:
+    """The file's header, after a look whether its content is what its ending says."""
+    existing_file(path)
+    ending = _ending(path)
+    if ending not in FORMATS:
+        known = [*FORMATS, *SYNONYMS]
+        raise DataError(
+            f"{path}: expected a file ending in {', '.join(known)}; got"
+            f" {path.suffix or 'no ending'!r}.{nearest(path.suffix, known)}"
+            " Convert it to TIFF or npy."
+        )
+    kind, magics, opener = FORMATS[ending]
+    with path.open("rb") as file:
+        start = file.read(16)
+    if not start.startswith(magics):
+        found = [
+            f"{other} content"
+            for other, starts, _ in FORMATS.values()
+            if start.startswith(starts)
+        ]
+        raise DataError(
+            f"{path}: expected {kind} content; got {(found or ['something else'])[0]}."
+            " Give the file its right ending, or copy it again from its source."
+        )
+    return opener(path, channel)
+
+
+def _ending(path: Path) -> str:
+    ending = path.suffix.lower()
+    return SYNONYMS.get(ending, ending)
+
+
+def _expand(paths: str | Path | Sequence[str | Path]) -> list[Path]:
+    """Files in order: a folder's or a pattern's naturally sorted."""
+    if isinstance(paths, str | Path):
+        paths = [paths]
+    files: list[Path] = []
+    for path in paths:
+        if Path(path).is_dir():
+            inside = [p for p in Path(path).iterdir() if _ending(p) in FORMATS]
+            if not inside:
+                raise DataError(
+                    f"{path}: expected a folder with image files"
+                    f" ({', '.join(FORMATS)}); found none. Check the folder."
+                )
+            files += sorted(inside, key=_natural)
+        elif any(letter in str(path) for letter in "*?[") and not Path(path).exists():
+            matches = [Path(p) for p in glob(str(path), recursive=True)]
+            if not matches:
+                raise DataError(
+                    f"{path}: expected a pattern that matches files; it matches none."
+                    " Check the folder and the ending."
+                )
+            files += sorted((p for p in matches if p.is_file()), key=_natural)
+        else:
+            files.append(Path(path))
+    if not files:
+        raise DataError("read() expected at least one path; got an empty list.")
+    return files
+
+
+def _natural(path: Path) -> list[tuple[int, int | str]]:
+    """A sort key by which frame_2 comes before frame_10."""
+    parts = re.split(r"(\d+)", str(path))
+    return [(0, int(part)) if part.isdigit() else (1, part) for part in parts]
+
+
+def _names(files: list[Path]) -> list[str]:
+    """File names, with their folder where two agree."""
+    names = [path.name for path in files]
+    if len(set(names)) < len(names):
+        return [f"{path.parent.name}/{path.name}" for path in files]
+    return names
+
+
+def number_in(stem: str) -> int | None:
+    """The last free-standing number of a file's name, or the one at its end.
+
+    >>> number_in("scan-007_HAADF"), number_in("img0012"), number_in("Si-2nm")
+    (7, 12, None)
+    """
+    found = re.findall(r"(?<![A-Za-z0-9.])(\d+)(?![A-Za-z0-9.])", stem)
+    found = found or re.findall(r"(\d+)$", stem)
+    return int(found[-1]) if found else None
+
+
+def _numbers(files: list[Path], counts: list[int]) -> list[int]:
+    numbers = [number_in(path.stem) for path in files]
+    unique = len(set(numbers)) == len(numbers) and None not in numbers
+    if unique and max(counts) == 1:
+        return [number for number in numbers if number is not None]
+    return list(np.arange(sum(counts)).tolist())

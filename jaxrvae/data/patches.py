@@ -1,0 +1,192 @@
+"""Positions to patches: images cut around them, interpolated to sit at the centre."""
+
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from jaxrvae._checks import DataError, at_least, one_of, positive
+from jaxrvae.data.containers import Frame, Frames, Patches
+
+CHUNK = 2_000_000  # sampling points interpolated at a time; bounds the memory
+
+
+def cut_patches(
+    movie: Frames,
+    positions: pd.DataFrame,
+    size: int = 48,
+    window: float | None = None,
+    *,
+    normalize: Literal["frame"] | None = None,
+) -> Patches:
+    """Patches centred exactly on positions, by cubic-spline interpolation.
+
+    A position lies at patch pixel ((size - 1) / 2, (size - 1) / 2). Where the patch's
+    pixels are coarser than the frame's, a Gaussian filter keeps details too fine for
+    them from aliasing. Positions whose patch reaches beyond the image are dropped and
+    counted in `num_dropped`.
+
+    Args:
+        movie: The frames to cut from.
+        positions: Columns frame (a frame's *number*, as in `movie.numbers`), x and y
+            (pixels); other columns are passed on to the patches' table.
+        size: Pixels along a patch's side.
+        window: nm along a patch's side, resampled to `size` pixels, so that frames of
+            different pixel size mix. Without it the frames' own pixels are kept.
+        normalize: "frame" subtracts each frame's median and divides by its
+            interquartile range / 1.349 (the standard deviation of Gaussian values);
+            both stand in the table as offset and scale (offset_0 ... with channels).
+
+    Raises:
+        DataError: No patch has full support, pixel sizes differ or are unknown, or
+            a frame number is not in the movie.
+    """
+    at_least("size", size, 2)
+    one_of("normalize", normalize, ["frame", None])
+    if window is not None:
+        positive("window", window, "It is in nm.")
+    groups = _by_frame(movie, positions)
+    steps = [_step(movie[index], size, window) for index, _ in groups]
+    if window is None:
+        _same_pixel_size([movie[index] for index, _ in groups])
+    images, tables, num_dropped = [], [], 0
+    for (index, rows), step in zip(groups, steps, strict=True):
+        image = movie[index].values
+        places = rows[["x", "y"]].to_numpy(np.float64)
+        kept = _supported(places, image.shape, (size - 1) / 2 * step)
+        num_dropped += int((~kept).sum())
+        if not kept.any():
+            continue
+        table = pd.DataFrame(rows[kept])
+        cut = _cut(image, places[kept], size, step)
+        if normalize == "frame":
+            cut = _normalize(cut, image, table)
+        images.append(cut)
+        tables.append(table)
+    if not images:
+        raise DataError(_no_support(movie, groups, steps, size))
+    channels = movie.channels if images[0].ndim == 4 else movie.channels[:1]
+    return Patches(
+        values=np.concatenate(images),
+        table=pd.concat(tables, ignore_index=True),
+        pixel_size=movie[groups[0][0]].pixel_size if window is None else window / size,
+        channels=channels,
+        num_dropped=num_dropped,
+        metadata={"size": size, "window": window, "normalize": normalize},
+    )
+
+
+def _by_frame(movie: Frames, positions: pd.DataFrame) -> list[tuple[int, pd.DataFrame]]:
+    """Rows of each frame beside its index in the movie, in the movie's order."""
+    missing = {"frame", "x", "y"} - set(positions.columns)
+    if missing:
+        raise DataError(
+            f"positions: expected columns frame, x, y; {sorted(missing)} missing."
+        )
+    if positions.empty:
+        raise DataError("positions: expected at least one row; the table is empty.")
+    if not np.isfinite(positions[["x", "y"]].to_numpy(np.float64)).all():
+        raise DataError("positions: expected finite x and y; drop rows with NaN.")
+    index = movie.index_by_number()
+    unknown = sorted(set(positions["frame"]) - set(index))
+    if unknown:
+        raise DataError(
+            f"positions: frame {unknown[0]} is not in the movie; its numbers are"
+            f" {sorted(index)[:8]}{' ...' if len(index) > 8 else ''}."
+        )
+    groups = [(index[int(n)], rows) for n, rows in positions.groupby("frame")]  # type: ignore[arg-type]
+    return sorted(groups, key=lambda group: group[0])
+
+
+def _step(frame: Frame, size: int, window: float | None) -> float:
+    """Frame pixels between neighbouring patch pixels."""
+    if window is None:
+        return 1.0
+    if frame.pixel_size is None:
+        raise DataError(
+            f"{frame.name or 'frame'}: window={window} nm needs the pixel size, which"
+            " is not known. Give it: read(..., pixel_size=nm), or leave window out."
+        )
+    return window / size / frame.pixel_size
+
+
+def _same_pixel_size(frames: list[Frame]) -> None:
+    sizes = {frame.pixel_size for frame in frames}
+    stated = [size for size in sizes if size is not None]
+    if stated and (None in sizes or max(stated) > 1.001 * min(stated)):
+        shown = ", ".join(
+            "unknown" if size is None else f"{size:.5g}" for size in sizes
+        )
+        raise DataError(
+            f"expected one pixel size for patches without a window; got {shown} (nm)."
+            " Give the patch's side in nm: cut_patches(..., window=1.0)."
+        )
+
+
+def _supported(places: np.ndarray, shape: tuple[int, ...], reach: float) -> np.ndarray:
+    last = np.array([shape[1] - 1, shape[0] - 1])
+    slack = 1e-6
+    inside = (places - reach >= -slack) & (places + reach <= last + slack)
+    return np.asarray(inside.all(axis=1))
+
+
+def _cut(image: np.ndarray, places: np.ndarray, size: int, step: float) -> np.ndarray:
+    """(n, size, size[, channel]) by cubic splines, one channel after the other."""
+    from scipy import ndimage
+
+    offsets = (np.arange(size) - (size - 1) / 2) * step
+    blur = 0.5 * np.sqrt(max(step**2 - 1, 0.0))
+    planes = image[..., None] if image.ndim == 2 else image
+    out = np.empty((len(places), size, size, planes.shape[2]), np.float32)
+    chunk = max(1, CHUNK // size**2)
+    for plane in range(planes.shape[2]):
+        values = planes[..., plane].astype(np.float64)
+        if blur > 0:
+            values = ndimage.gaussian_filter(values, blur, mode="mirror")
+        values = ndimage.spline_filter(values, order=3, mode="mirror")
+        for start in range(0, len(places), chunk):
+            x, y = places[start : start + chunk].T[..., None] + offsets
+            rows = np.broadcast_to(y[:, :, None], (len(x), size, size))
+            columns = np.broadcast_to(x[:, None, :], (len(x), size, size))
+            out[start : start + chunk, ..., plane] = ndimage.map_coordinates(
+                values, [rows, columns], order=3, mode="mirror", prefilter=False
+            )
+    return out[..., 0] if image.ndim == 2 else out
+
+
+def _normalize(cut: np.ndarray, image: np.ndarray, table: pd.DataFrame) -> np.ndarray:
+    """The patches in units of their frame's spread; writes offset and scale."""
+    low, offset, high = np.percentile(image, [25, 50, 75], axis=(0, 1))
+    scale = (high - low) / 1.349
+    scale = np.where(scale > 0, scale, np.std(image, axis=(0, 1)))
+    for name, value in (("offset", offset), ("scale", scale)):
+        if np.ndim(value) == 0:
+            table[name] = float(value)
+        else:
+            for i, one in enumerate(value):
+                table[f"{name}_{i}"] = float(one)
+    return (cut - np.float32(offset)) / np.float32(scale)
+
+
+def _no_support(
+    movie: Frames,
+    groups: list[tuple[int, pd.DataFrame]],
+    steps: list[float],
+    size: int,
+) -> str:
+    index, step = groups[0][0], steps[0]
+    frame = movie[index]
+    height, width = frame.shape[:2]
+    side = (size - 1) * step + 1
+    where = frame.name or f"frame {frame.number}"
+    if side > min(height, width):
+        return (
+            f"{where}: expected a patch that fits into the image ({height} x {width}"
+            f" pixels); a patch takes {side:.0f} x {side:.0f}. Choose a smaller size or"
+            " window."
+        )
+    return (
+        f"{where}: all {sum(len(rows) for _, rows in groups)} positions lie too near"
+        f" the edge for patches of {side:.0f} x {side:.0f} pixels. Choose a smaller"
+        " size or window."
+    )
