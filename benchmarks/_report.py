@@ -66,9 +66,11 @@ def write(
     facts: Mapping[str, Any],
     text: str = "",
 ) -> Path:
-    """Writes `name`.json and `name`.md (title, text, table, facts) and returns the latter.
+    """Writes `name`.json and `name`.md (text, table, facts); gives the latter's path.
 
     Args:
+        out_dir: Made where it is not there.
+        name: Of the two files, and the title.
         rows: One dict a row; values that JSON knows, or NumPy scalars.
         facts: Of `facts()`, with whatever else the reader needs to repeat the run.
         text: Markdown between the title and the table: what was run, with what command.

@@ -1,0 +1,1 @@
+"""The published programs, run in an environment of their own."""
