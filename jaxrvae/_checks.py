@@ -2,6 +2,7 @@
 
 import difflib
 import math
+import numbers
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -24,6 +25,15 @@ def at_least(name: str, value: float, least: float, hint: str = "") -> None:
     """Refuse values below the least one."""
     if not value >= least:
         raise ValueError(f"{name} must be >= {least}; got {value!r}. {hint}".strip())
+
+
+def whole(name: str, value: object, least: int, hint: str = "") -> None:
+    """Refuse what is not a whole number, or is below the least one."""
+    if not isinstance(value, numbers.Integral) or isinstance(value, bool):
+        raise ValueError(
+            f"{name} must be a whole number; got {value!r}. {hint}".strip()
+        )
+    at_least(name, int(value), least, hint)
 
 
 def between(name: str, value: float, low: float, high: float, hint: str = "") -> None:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
-from jaxrvae._checks import at_least, between, one_of
+from jaxrvae._checks import between, one_of, whole
 from jaxrvae._typing import Array, Float
 from jaxrvae.data.containers import Patches
 from jaxrvae.geometry.grid import pixel_grid, shift_to_unit
@@ -95,12 +95,12 @@ def simulate_glyphs(
     >>> patches.values.shape, list(patches.truth)
     ((3, 48, 48), ['shape', 'angle', 'shift_x', 'shift_y', 'shear'])
     """
-    at_least("num_images", num_images, 1)
-    at_least("size", size, 8)
+    whole("num_images", num_images, 1)
+    whole("size", size, 8)
     between("shift", shift, 0, 0.5)
     between("shear", shear, 0, 1.2)
-    at_least("noise", noise, 0)
-    between("num_shapes", num_shapes, 1, len(SHAPES))
+    between("noise", noise, 0, 1e6)
+    one_of("num_shapes", num_shapes, range(1, len(SHAPES) + 1))
     rng = np.random.default_rng(seed)
     truth = pd.DataFrame(
         {
@@ -120,7 +120,7 @@ def simulate_glyphs(
         values=values,
         table=table,
         truth=truth,
-        metadata={"shapes": SHAPES[:num_shapes], "noise": noise, "seed": seed},
+        metadata={"simulated": "glyphs", "shapes": SHAPES[:num_shapes], "seed": seed},
     )
 
 
@@ -156,7 +156,7 @@ def _draw_angles(
     if isinstance(angle, str):
         one_of("angle", angle, ["uniform"], "Or give a standard deviation in radians.")
         return rng.uniform(-np.pi, np.pi, number)
-    at_least("angle", angle, 0, "It is a standard deviation in radians.")
+    between("angle", angle, 0, 1e3, "It is a standard deviation in radians.")
     return np.mod(rng.normal(0, angle, number) + np.pi, 2 * np.pi) - np.pi
 
 
