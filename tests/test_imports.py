@@ -3,6 +3,8 @@ import subprocess
 import sys
 import textwrap
 
+import jaxtyping
+import numpy as np
 import pytest
 
 import jaxrvae as jr
@@ -58,6 +60,7 @@ def test_unknown_name_is_an_attribute_error():
         jr.RVEA  # noqa: B018
 
 
+@pytest.mark.slow
 def test_import_is_light_and_starts_no_device():
     found = in_new_process(f"""
         import sys
@@ -71,21 +74,31 @@ def test_import_is_light_and_starts_no_device():
     assert found.split("\n") == ["[]", "[]", "False"]
 
 
-@pytest.mark.parametrize(
-    "before",
-    [
-        "",
-        "import jaxrvae.simulate",
-        "jr.simulate; import jaxrvae.simulate",
-        "from jaxrvae.simulate import simulate",
-        "import importlib; importlib.import_module('jaxrvae.simulate')",
-    ],
-)
-def test_simulate_is_the_function_whatever_was_imported(before):
-    found = in_new_process(f"""
-        import jaxrvae as jr
-        {before}
-        from jaxrvae import simulate
-        print(type(jr.simulate).__name__, jr.simulate is simulate)
+@pytest.mark.slow
+def test_simulate_is_the_function_whatever_was_imported_before():
+    found = in_new_process("""
+        import importlib, sys
+
+        for before in [
+            "",
+            "import jaxrvae.simulate",
+            "jaxrvae.simulate; import jaxrvae.simulate",
+            "from jaxrvae.simulate import simulate",
+            "importlib.import_module('jaxrvae.simulate')",
+        ]:
+            for name in [name for name in sys.modules if name.startswith("jaxrvae")]:
+                del sys.modules[name]
+            import jaxrvae
+            exec(before)
+            from jaxrvae import simulate
+            function = sys.modules["jaxrvae.simulate"].simulate
+            print(jaxrvae.simulate is simulate is function, type(function).__name__)
     """)
-    assert found == "function True"
+    assert found.split("\n") == ["True function"] * 5
+
+
+def test_array_types_are_checked_while_testing():
+    from jaxrvae.geometry.circle import wrap
+
+    with pytest.raises(jaxtyping.TypeCheckError, match="wrap"):
+        wrap(np.arange(3))  # integers, where floats are declared
