@@ -6,6 +6,8 @@ import numbers
 from collections.abc import Iterable
 from pathlib import Path
 
+from jaxrvae._typing import Number
+
 
 class DataError(ValueError):
     """A file, image or table that cannot be used: one line, with the next step."""
@@ -15,13 +17,15 @@ class RunError(RuntimeError):
     """A run that had to stop: one line, with where to find what was kept."""
 
 
-def positive(name: str, value: float, hint: str = "") -> None:
+def positive(name: str, value: Number, hint: str = "") -> None:
     """Refuse values that are not finite and > 0."""
     if not (math.isfinite(value) and value > 0):
-        raise ValueError(f"{name} must be finite and > 0; got {value!r}. {hint}".strip())
+        raise ValueError(
+            f"{name} must be finite and > 0; got {value!r}. {hint}".strip()
+        )
 
 
-def at_least(name: str, value: float, least: float, hint: str = "") -> None:
+def at_least(name: str, value: Number, least: Number, hint: str = "") -> None:
     """Refuse values below the least one."""
     if not value >= least:
         raise ValueError(f"{name} must be >= {least}; got {value!r}. {hint}".strip())
@@ -36,7 +40,9 @@ def whole(name: str, value: object, least: int, hint: str = "") -> None:
     at_least(name, int(value), least, hint)
 
 
-def between(name: str, value: float, low: float, high: float, hint: str = "") -> None:
+def between(
+    name: str, value: Number, low: Number, high: Number, hint: str = ""
+) -> None:
     """Refuse values outside [low, high]."""
     if not low <= value <= high:
         raise ValueError(

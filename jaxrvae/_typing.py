@@ -4,8 +4,19 @@ Axis words: batch height width channel latent cls point frame turn order coef pl
 """
 
 from jaxtyping import Array, Bool, Float, Int, Key, Shaped
-from numpy import ndarray
+from numpy import floating, integer, ndarray
 
 PRNGKey = Key[Array, ""]
+Number = float | int | floating | integer  # the checker takes `float` to the letter
 
-__all__ = ["Array", "Bool", "Float", "Int", "Key", "PRNGKey", "Shaped", "ndarray"]
+__all__ = [
+    "Array",
+    "Bool",
+    "Float",
+    "Int",
+    "Key",
+    "Number",
+    "PRNGKey",
+    "Shaped",
+    "ndarray",
+]

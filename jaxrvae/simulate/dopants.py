@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from jaxrvae._typing import Float
+from jaxrvae._typing import Float, Number
 from jaxrvae.simulate.lattice import Lattice, neighbours
 
 FIRST_SHELL = 1.25  # bonds: farther than first neighbours, nearer than second ones
@@ -30,7 +30,7 @@ class Sites:
     """
 
     lattice: Lattice
-    bond: float
+    bond: Number
     neighbours: np.ndarray
     near: np.ndarray
     free: np.ndarray
@@ -42,11 +42,11 @@ class Sites:
 
 def prepare_sites(
     lattice: Lattice,
-    bond: float,
+    bond: Number,
     *,
-    vacancies: float,
-    fourfold: float,
-    threefold: float,
+    vacancies: Number,
+    fourfold: Number,
+    threefold: Number,
     rng: np.random.Generator,
 ) -> Sites:
     """Dopants and vacancies drawn at random, no two so close as to share a neighbour.
@@ -94,7 +94,7 @@ def prepare_sites(
     return Sites(lattice, bond, around, near, free, atom, silicon, kind, target)
 
 
-def hop(sites: Sites, rate: float, rng: np.random.Generator) -> Sites:
+def hop(sites: Sites, rate: Number, rng: np.random.Generator) -> Sites:
     """Each threefold Si changes place with a C neighbour with the given probability.
 
     It stays where no neighbouring site is free of defects nearby.
@@ -115,7 +115,7 @@ def hop(sites: Sites, rate: float, rng: np.random.Generator) -> Sites:
     return dataclasses.replace(sites, atom=atom, silicon=silicon)
 
 
-def relax_around(sites: Sites, silicon_bond: float) -> Float[np.ndarray, "site 2"]:
+def relax_around(sites: Sites, silicon_bond: Number) -> Float[np.ndarray, "site 2"]:
     """Positions with the lattice pushed away from each threefold Si, nm.
 
     First neighbours end at `silicon_bond` of it, as seen from above; farther ones move
@@ -139,7 +139,7 @@ def relax_around(sites: Sites, silicon_bond: float) -> Float[np.ndarray, "site 2
     return moved
 
 
-def _other_grain_near(lattice: Lattice, distance: float) -> np.ndarray:
+def _other_grain_near(lattice: Lattice, distance: Number) -> np.ndarray:
     """Which sites have one of another grain within the distance."""
     from scipy.spatial import KDTree
 
@@ -152,7 +152,7 @@ def _other_grain_near(lattice: Lattice, distance: float) -> np.ndarray:
     return found
 
 
-def _draw(free: np.ndarray, near: np.ndarray, share: float, name: str, rng):
+def _draw(free: np.ndarray, near: np.ndarray, share: Number, name: str, rng):
     """Free sites, one by one; `free` is taken away around each."""
     wanted = round(share * len(free))
     for site in rng.permutation(np.flatnonzero(free)):

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from jaxrvae._checks import between, one_of, whole
-from jaxrvae._typing import Array, Float
+from jaxrvae._typing import Array, Float, Number
 from jaxrvae.data.containers import Patches
 from jaxrvae.geometry.grid import pixel_grid, shift_to_unit
 
@@ -61,10 +61,10 @@ def simulate_glyphs(
     *,
     num_images: int = 8000,
     size: int = 48,
-    angle: Literal["uniform"] | float = "uniform",
-    shift: float = 0.08,
-    shear: float = 0.3,
-    noise: float = 0.0,
+    angle: Literal["uniform"] | Number = "uniform",
+    shift: Number = 0.08,
+    shear: Number = 0.3,
+    noise: Number = 0.0,
     num_shapes: int = 4,
 ) -> Patches:
     """Bright shapes on a dark ground: an F, a hook, an arrow and a scalene triangle.
@@ -151,7 +151,7 @@ def outlines() -> Float[np.ndarray, "shape corner 2"]:
 
 
 def _draw_angles(
-    rng: np.random.Generator, angle: Literal["uniform"] | float, number: int
+    rng: np.random.Generator, angle: Literal["uniform"] | Number, number: int
 ) -> np.ndarray:
     if isinstance(angle, str):
         one_of("angle", angle, ["uniform"], "Or give a standard deviation in radians.")

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from jaxrvae._checks import at_least, between, one_of, positive, whole
+from jaxrvae._typing import Number
 from jaxrvae.data.containers import Frame, Frames
 from jaxrvae.geometry.grid import unit_length, unit_to_pixel
 from jaxrvae.simulate.dopants import Sites, hop, prepare_sites, relax_around
@@ -48,15 +49,15 @@ class Sheet:
     """
 
     num_grains: int = 1
-    angle: float | None = None
-    grain_angle: float = 0.35
-    silicon_fraction: float = 0.03
-    fourfold_fraction: float = 0.0
-    hop_rate: float = 0.1
-    vacancy_fraction: float = 0.005
-    strain: float | tuple[float, float, float] = 0.005
-    strain_length: float = 2.0
-    silicon_bond: float = 0.162
+    angle: Number | None = None
+    grain_angle: Number = 0.35
+    silicon_fraction: Number = 0.03
+    fourfold_fraction: Number = 0.0
+    hop_rate: Number = 0.1
+    vacancy_fraction: Number = 0.005
+    strain: Number | tuple[Number, Number, Number] = 0.005
+    strain_length: Number = 2.0
+    silicon_bond: Number = 0.162
 
     def __post_init__(self) -> None:
         one_of("num_grains", self.num_grains, [1, 2])
@@ -90,12 +91,12 @@ class Scan:
 
     num_frames: int = 10
     size: int = 256
-    pixel_size: float = 0.015625
-    probe: float = 0.1
-    dose: float | None = None
-    snr: float | None = None
-    background: float = 1.0
-    drift: float | tuple[float, float] = 0.0
+    pixel_size: Number = 0.015625
+    probe: Number = 0.1
+    dose: Number | None = None
+    snr: Number | None = None
+    background: Number = 1.0
+    drift: Number | tuple[Number, Number] = 0.0
 
     def __post_init__(self) -> None:
         whole("num_frames", self.num_frames, 1)
@@ -147,9 +148,9 @@ def simulate_graphene(
     frame; x, y (pixels); element; site ("C", "Si", "Si4" in place of two C, "next to
     Si", "next to vacancy", "boundary" between grains); grain; angle (radians, the
     direction of one bond of the lattice here, were it without defects) and symmetry
-    (the angle is meant modulo 2 pi / symmetry); direction (radians, from an atom beside a Si or
-    vacancy towards it, else NaN); strain_xx, strain_yy, strain_xy (x to the right, y
-    up); atom (its number, the same in all frames).
+    (the angle is meant modulo 2 pi / symmetry); direction (radians, from an atom beside
+    a Si or vacancy towards it, else NaN); strain_xx, strain_yy, strain_xy (x to the
+    right, y up); atom (its number, the same in all frames).
 
     Further in `.truth`: "drift" (frame, x, y: pixels since the first frame),
     "counts_per_pixel" (the mean expected), "noise" (sigma in pixels, peak by element
@@ -198,7 +199,7 @@ def simulate_graphene(
             "drift": pd.DataFrame(
                 {"frame": range(len(drift)), "x": drift[:, 0], "y": drift[:, 1]}
             ),
-            "counts_per_pixel": float(np.mean(totals)),
+            "counts_per_pixel": Number(np.mean(totals)),
             "noise": _noise(scan),
             "options": dataclasses.asdict(sheet) | dataclasses.asdict(scan),
         },
@@ -217,7 +218,7 @@ def _drift(scan: Scan, rng: np.random.Generator) -> np.ndarray:
     return np.cumsum(np.where(steps > 0, walk, 0), axis=0)
 
 
-def _grow(sheet: Sheet, scan: Scan, drift: float, rng: np.random.Generator) -> Sites:
+def _grow(sheet: Sheet, scan: Scan, drift: Number, rng: np.random.Generator) -> Sites:
     """The sites of a sheet that fills every frame, with its dopants."""
     margin = 5 * BOND + WINDOW * scan.probe / FWHM + drift * scan.pixel_size
     stretch = 1 + 4 * float(np.abs(sheet.strain).max())  # of the field at its weakest

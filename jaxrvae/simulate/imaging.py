@@ -3,7 +3,7 @@
 import numpy as np
 
 from jaxrvae._checks import at_least, positive
-from jaxrvae._typing import Float
+from jaxrvae._typing import Float, Number
 
 ATOMIC_NUMBERS = {"C": 6, "Si": 14}
 CONTRAST_EXPONENT = 1.7  # HAADF intensity goes with the atomic number to this power
@@ -23,7 +23,7 @@ def contrast(element: str) -> float:
     return (ATOMIC_NUMBERS[element] / ATOMIC_NUMBERS["C"]) ** CONTRAST_EXPONENT
 
 
-def carbon_peak(dose: float, sigma: float) -> float:
+def carbon_peak(dose: Number, sigma: Number) -> float:
     """Counts at the peak of a carbon atom, in one frame.
 
     Args:
@@ -44,7 +44,7 @@ def carbon_peak(dose: float, sigma: float) -> float:
 def render_atoms(
     positions: Float[np.ndarray, "atom 2"],
     peaks: Float[np.ndarray, " atom"],
-    sigma: float,
+    sigma: Number,
     shape: tuple[int, int],
 ) -> Float[np.ndarray, "height width"]:
     """The sum of Gaussians, each taken at the pixels' centres.
@@ -81,7 +81,7 @@ def render_atoms(
 
 
 def cramer_rao(
-    sigma: float, peak: float, background: float, fit_sigma: bool = False
+    sigma: Number, peak: Number, background: Number, fit_sigma: bool = False
 ) -> dict[str, float]:
     """Least standard deviations of unbiased estimates, for one atom on its own.
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from jaxrvae._typing import Float, Int
+from jaxrvae._typing import Float, Int, Number
 
 NUM_WAVES = 16  # plane waves in a random strain field
 
@@ -43,10 +43,10 @@ class Lattice:
 
 
 def honeycomb(
-    half_width: float,
-    bond: float,
-    angle: float,
-    origin: Float[np.ndarray, "2"] | tuple[float, float] = (0.0, 0.0),
+    half_width: Number,
+    bond: Number,
+    angle: Number,
+    origin: Float[np.ndarray, "2"] | tuple[Number, Number] = (0.0, 0.0),
 ) -> tuple[Float[np.ndarray, "site 2"], Int[np.ndarray, " site"]]:
     """Sites of a perfect honeycomb within |x|, |y| <= half_width, and sublattices.
 
@@ -77,8 +77,8 @@ def honeycomb(
 
 
 def graphene_sheet(
-    half_width: float,
-    bond: float,
+    half_width: Number,
+    bond: Number,
     angles: list[float],
     rng: np.random.Generator,
 ) -> Lattice:
@@ -113,7 +113,7 @@ def graphene_sheet(
 
 
 def neighbours(
-    positions: Float[np.ndarray, "site 2"], cutoff: float
+    positions: Float[np.ndarray, "site 2"], cutoff: Number
 ) -> Int[np.ndarray, "site 4"]:
     """Numbers of the up to four nearest sites within the cutoff (nm); -1 where none."""
     from scipy.spatial import KDTree
@@ -126,8 +126,8 @@ def neighbours(
 
 def deform(
     lattice: Lattice,
-    strain: float | tuple[float, float, float],
-    length: float,
+    strain: Number | tuple[Number, Number, Number],
+    length: Number,
     rng: np.random.Generator,
 ) -> Lattice:
     """The lattice under strain, its angles turned by the local rotation.
@@ -163,7 +163,7 @@ def deform(
 
 
 def _random_field(
-    points: np.ndarray, length: float, rng: np.random.Generator
+    points: np.ndarray, length: Number, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Displacements u (n, 2) and gradients du_i/dx_j (n, 2, 2), a sum of waves."""
     directions = rng.uniform(0, 2 * np.pi, NUM_WAVES)
@@ -176,7 +176,7 @@ def _random_field(
 
 
 def _boundary(
-    half_width: float, rng: np.random.Generator
+    half_width: Number, rng: np.random.Generator
 ) -> Callable[[np.ndarray], np.ndarray]:
     """How far beyond a wavy line points lie, nm."""
     direction = rng.uniform(0, 2 * np.pi)
@@ -196,7 +196,7 @@ def _join(
     first: Lattice,
     second: Lattice,
     beyond: Callable[[np.ndarray], np.ndarray],
-    bond: float,
+    bond: Number,
 ) -> Lattice:
     """Both grains, up to half a bond beyond the line, without atoms too close."""
     from scipy.spatial import KDTree
