@@ -1,7 +1,4 @@
-"""Settings and fixtures for all tests.
-
-Imports nothing of jaxrvae: the run-time type checks are installed after this file.
-"""
+"""Settings and fixtures for all tests. Set before anything imports JAX."""
 
 import os
 from pathlib import Path
