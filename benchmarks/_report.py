@@ -97,7 +97,7 @@ def _lines(facts: Mapping[str, Any]) -> str:
 
 
 def _cell(value: Any) -> str:
-    value = value.item() if hasattr(value, "item") else value
+    value = value.tolist() if hasattr(value, "tolist") else value
     if value is None:
         return "-"
     if isinstance(value, bool):

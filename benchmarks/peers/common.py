@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import resource
 import statistics
 import sys
 import time
@@ -107,6 +108,7 @@ def report(options: argparse.Namespace, seconds: list[float], **others: Any) -> 
         "images_per_second": statistics.median(rates),
         "rates": rates,
         "seconds": timed_seconds,
+        "peak_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "malloc": {k: v for k, v in os.environ.items() if k.startswith("MALLOC_")},

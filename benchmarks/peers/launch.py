@@ -13,8 +13,8 @@ ENVIRONMENT = ROOT / ".bench" / "peers"
 PYTHON = ENVIRONMENT / "bin" / "python"
 Peer = Literal["pyroved", "atomai"]
 
-# glibc keeps freed memory instead of handing it back to the kernel every step: 1.5 to 2
-# times faster, as a peer's temporaries are of 100 MB.
+# glibc keeps freed memory instead of handing it back to the kernel every step, of which
+# the peers free hundreds of MB.
 KEEP_MEMORY = {
     "MALLOC_MMAP_THRESHOLD_": str(2**32),
     "MALLOC_TRIM_THRESHOLD_": str(2**32),
