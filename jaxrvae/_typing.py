@@ -4,10 +4,10 @@ Axis words: batch height width channel latent cls point frame turn order coef pl
 """
 
 from jaxtyping import Array, Bool, Float, Int, Key, Shaped
-from numpy import floating, integer, ndarray
+from numpy import ndarray
 
 PRNGKey = Key[Array, ""]
-Number = float | int | floating | integer  # the checker takes `float` to the letter
+Number = float | int  # the checker of tests takes `float` to the letter
 
 __all__ = [
     "Array",

@@ -1,6 +1,7 @@
 """Movies of graphene with silicon dopants, as an annular dark-field STEM sees them."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -55,7 +56,7 @@ class Sheet:
     fourfold_fraction: Number = 0.0
     hop_rate: Number = 0.1
     vacancy_fraction: Number = 0.005
-    strain: Number | tuple[Number, Number, Number] = 0.005
+    strain: Number | Sequence[Number] = 0.005
     strain_length: Number = 2.0
     silicon_bond: Number = 0.162
 
@@ -96,7 +97,7 @@ class Scan:
     dose: Number | None = None
     snr: Number | None = None
     background: Number = 1.0
-    drift: Number | tuple[Number, Number] = 0.0
+    drift: Number | Sequence[Number] = 0.0
 
     def __post_init__(self) -> None:
         whole("num_frames", self.num_frames, 1)
@@ -124,7 +125,7 @@ class Scan:
     def peak(self) -> float:
         """Counts at the peak of a carbon atom, above the background."""
         if self.snr is not None:  # peak = snr sqrt(background), background ~ peak
-            return self.snr**2 * self.background
+            return float(self.snr**2 * self.background)
         return carbon_peak(DOSE if self.dose is None else self.dose, self.sigma)
 
 
@@ -199,7 +200,7 @@ def simulate_graphene(
             "drift": pd.DataFrame(
                 {"frame": range(len(drift)), "x": drift[:, 0], "y": drift[:, 1]}
             ),
-            "counts_per_pixel": Number(np.mean(totals)),
+            "counts_per_pixel": float(np.mean(totals)),
             "noise": _noise(scan),
             "options": dataclasses.asdict(sheet) | dataclasses.asdict(scan),
         },

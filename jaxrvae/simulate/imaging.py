@@ -104,7 +104,7 @@ def cramer_rao(
 
     >>> bound = cramer_rao(sigma=2.0, peak=100.0, background=10.0)
     >>> round(bound["x"], 3)
-    0.055
+    0.052
     """
     positive("sigma", sigma)
     positive("peak", peak)

@@ -4,7 +4,7 @@ Positions are (n, 2) in nm, x to the right and y up, the origin at the field's c
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -126,7 +126,7 @@ def neighbours(
 
 def deform(
     lattice: Lattice,
-    strain: Number | tuple[Number, Number, Number],
+    strain: Number | Sequence[Number],
     length: Number,
     rng: np.random.Generator,
 ) -> Lattice:
@@ -140,7 +140,7 @@ def deform(
         rng: Draws the random field.
     """
     points = lattice.positions
-    if isinstance(strain, tuple):
+    if isinstance(strain, Sequence):
         xx, yy, xy = strain
         gradient = np.broadcast_to([[xx, xy], [xy, yy]], (len(points), 2, 2))
         displacement = points @ np.array([[xx, xy], [xy, yy]])
