@@ -14,7 +14,6 @@ WIDTH_SHARE = 0.39  # starting sigma over the distance of neighbours (graphene's
 BINNED_WIDTH = 2.0  # sigma in pixels below which binning would lose detail
 BACKGROUND_SHARE = 5.0  # knots of the background stand this many neighbours apart
 SPREAD = 0.1  # standard deviation of log sigma between atoms of a frame
-NUM_LINKED = 12
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -64,10 +63,12 @@ class Canvas:
     Attributes:
         bin: Image pixels along a side of a canvas pixel.
         shape: (row, col) of the canvas that hold data.
+        noise: Standard deviation of a canvas pixel.
         size: Side of an atom's window, canvas pixels.
     """
 
     scene: Scene
+    noise: float
     bin: int
     shape: tuple[int, int]
     size: int
@@ -96,13 +97,14 @@ def canvas(image: np.ndarray, noise: float, sigma: float, spacing: float) -> Can
     basis = [_splines(n, m, apart) for n, m in zip(padded, small.shape, strict=True)]
     scene = Scene(
         image=jnp.asarray(values),
-        weight=jnp.asarray(weight),
+        weight=jnp.asarray(weight * (step / noise) ** 2),
         basis_y=jnp.asarray(basis[0]),
         basis_x=jnp.asarray(basis[1]),
-        noise=jnp.asarray(noise / step, jnp.float32),
         spread=jnp.asarray(SPREAD, jnp.float32),
     )
-    return Canvas(scene, step, (rows, columns), min(2 * half + 1, min(padded) - 1))
+    return Canvas(
+        scene, noise / step, step, (rows, columns), min(2 * half + 1, min(padded) - 1)
+    )
 
 
 def bucket(size: float, steps: tuple[int, ...]) -> int:
@@ -205,23 +207,12 @@ def threshold(
 
 
 def _fit(on: Canvas, model: Model, params: np.ndarray) -> tuple[Model, np.ndarray]:
-    from scipy.spatial import cKDTree
-
-    n = len(params)
-    total = bucket(n, (64, 128, 192, 256, 384, 512, 768, 1024))
+    total = bucket(len(params), (64, 128, 192, 256, 384, 512, 768, 1024))
     whole = np.tile(np.array([8.0, 8.0, 0.0, 0.0], np.float32), (total, 1))
-    whole[:n] = params
-    index = np.zeros((total, NUM_LINKED), np.int32)
-    linked = np.zeros((total, NUM_LINKED), np.float32)
-    k = min(NUM_LINKED, n - 1)
-    if k:
-        _, near = cKDTree(params[:, :2]).query(params[:, :2], k=k + 1)
-        index[:n, :k], linked[:n, :k] = near[:, 1:], 1.0
-    present = (np.arange(total) < n).astype(np.float32)
+    whole[: len(params)] = params
+    present = (np.arange(total) < len(params)).astype(np.float32)
     start = model._replace(atoms=Atoms(jnp.asarray(whole), jnp.asarray(present)))
-    model, rest = fit(
-        on.scene, start, jnp.asarray(index), jnp.asarray(linked), size=on.size
-    )
+    model, rest, _ = fit(on.scene, start, size=on.size)
     return model, np.asarray(rest)
 
 
@@ -232,13 +223,13 @@ def _matched(on: Canvas, rest: np.ndarray, width: float) -> np.ndarray:
     sigma = math.exp(width)
     rows, columns = on.shape
     smooth = gaussian_filter(rest[:rows, :columns], sigma, mode="constant")
-    return smooth * 2 * sigma * math.sqrt(math.pi) / float(on.scene.noise)
+    return smooth * 2 * sigma * math.sqrt(math.pi) / on.noise
 
 
 def _effective_noise(on: Canvas, rest: np.ndarray, width: float) -> float:
     """Noise of a canvas pixel as atoms feel it: correlated noise weighs more."""
     scores = _matched(on, rest, width)
-    return float(on.scene.noise) * max(1.0, 1.4826 * float(np.median(np.abs(scores))))
+    return on.noise * max(1.0, 1.4826 * float(np.median(np.abs(scores))))
 
 
 def _scores(params: np.ndarray, noise: float) -> np.ndarray:
@@ -277,7 +268,7 @@ def _more(
     from scipy.spatial import cKDTree
 
     width = float(model.width)
-    scores = _matched(on, rest, width) * float(on.scene.noise) / noise
+    scores = _matched(on, rest, width) * on.noise / noise
     xy = maxima(scores, apart)
     columns, rows = np.clip(np.round(xy).astype(int), 0, None).T
     found = scores[rows, columns]
