@@ -68,10 +68,8 @@ def prepare_sites(
     tree = KDTree(lattice.positions)
     near = tree.query_ball_point(lattice.positions, SECOND_SHELL * bond)
     boundary = _other_grain_near(lattice, SECOND_SHELL * bond)
-    whole = ((around >= 0).sum(1) == 3) & ~boundary
-    whole &= ~(boundary[around] & (around >= 0)).any(1)
-
-    free = whole.copy()
+    boundary |= (around >= 0).sum(1) != 3
+    free = ~boundary & ~(boundary[around] & (around >= 0)).any(1)
     kind = np.where(boundary, "boundary", "C").astype(object)
     atom = np.arange(len(lattice))
     positions = lattice.positions.copy()

@@ -1,7 +1,6 @@
 """Asymmetric shapes, each turned, shifted and sheared by amounts that are known."""
 
 import functools
-from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -61,7 +60,7 @@ def simulate_glyphs(
     *,
     num_images: int = 8000,
     size: int = 48,
-    angle: Literal["uniform"] | Number = "uniform",
+    angle: str | Number = "uniform",
     shift: Number = 0.08,
     shear: Number = 0.3,
     noise: Number = 0.0,
@@ -151,7 +150,7 @@ def outlines() -> Float[np.ndarray, "shape corner 2"]:
 
 
 def _draw_angles(
-    rng: np.random.Generator, angle: Literal["uniform"] | Number, number: int
+    rng: np.random.Generator, angle: str | Number, number: int
 ) -> np.ndarray:
     if isinstance(angle, str):
         one_of("angle", angle, ["uniform"], "Or give a standard deviation in radians.")

@@ -25,6 +25,7 @@ from jaxrvae.simulate.imaging import (
 from jaxrvae.simulate.lattice import deform, graphene_sheet
 
 BOND = 0.142  # nm, between carbon atoms of graphene
+METADATA = {"simulated": "graphene", "unit": "counts", "counts_per_unit": 1.0}
 DOSE = 3e5  # electrons per square angstrom, where neither dose nor snr is given
 
 
@@ -70,7 +71,9 @@ class Sheet:
         positive("strain_length", self.strain_length)
         between("silicon_bond", self.silicon_bond, BOND, 0.19)
         for part in np.atleast_1d(self.strain).tolist():
-            between("strain", part, -0.1 if isinstance(self.strain, tuple) else 0, 0.1)
+            between(
+                "strain", part, -0.1 if isinstance(self.strain, Sequence) else 0, 0.1
+            )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -113,7 +116,7 @@ class Scan:
         for name in ("dose", "snr"):
             if getattr(self, name) is not None:
                 positive(name, getattr(self, name))
-        if not isinstance(self.drift, tuple):
+        if not isinstance(self.drift, Sequence):
             at_least("drift", self.drift, 0, "Or give a pair (dx, dy).")
 
     @property
@@ -169,51 +172,49 @@ def simulate_graphene(
     """
     sheet, scan = sheet or Sheet(), scan or Scan()
     sheet_rng, hop_rng, drift_rng, noise_rng = np.random.default_rng(seed).spawn(4)
+    angle = float(sheet_rng.uniform(-np.pi / 3, np.pi / 3))
     if sheet.angle is None:
-        drawn = float(sheet_rng.uniform(-np.pi / 3, np.pi / 3))
-        sheet = dataclasses.replace(sheet, angle=drawn)
+        sheet = dataclasses.replace(sheet, angle=angle)
     drift = _drift(scan, drift_rng)
     sites = _grow(sheet, scan, float(np.abs(drift).max()), sheet_rng)
-    background = scan.peak * scan.background
     frames, tables, totals = [], [], []
     for number in range(scan.num_frames):
         if number:
             sites = hop(sites, sheet.hop_rate, hop_rng)
         atoms = _atoms(sites, sheet, scan, drift[number])
-        peaks = scan.peak * atoms["element"].map(contrast).to_numpy(float)
-        positions = atoms[["x", "y"]].to_numpy()
-        image = render_atoms(positions, peaks, scan.sigma, (scan.size, scan.size))
-        image += background
-        totals.append(image.mean())
-        counts = noise_rng.poisson(image).astype(np.float32)
+        mean = _expected_counts(atoms, scan)
+        counts = noise_rng.poisson(mean).astype(np.float32)
         frames.append(
-            Frame(counts, scan.pixel_size, f"graphene {number}", number, _METADATA)
+            Frame(counts, scan.pixel_size, f"graphene {number}", number, METADATA)
         )
-        inside = ((positions >= -0.5) & (positions < scan.size - 0.5)).all(-1)
-        atoms.insert(0, "frame", number)
-        tables.append(atoms.loc[inside])
-    return Frames(
-        tuple(frames),
-        metadata={**_METADATA, "seed": seed},
-        truth={
-            "atoms": pd.concat(tables, ignore_index=True),
-            "drift": pd.DataFrame(
-                {"frame": range(len(drift)), "x": drift[:, 0], "y": drift[:, 1]}
-            ),
-            "counts_per_pixel": float(np.mean(totals)),
-            "noise": _noise(scan),
-            "options": dataclasses.asdict(sheet) | dataclasses.asdict(scan),
-        },
-    )
+        inside = atoms["x"].between(-0.5, scan.size - 0.5, inclusive="left")
+        inside &= atoms["y"].between(-0.5, scan.size - 0.5, inclusive="left")
+        tables.append(atoms.loc[inside].assign(frame=number))
+        totals.append(mean.mean())
+    truth = {
+        "atoms": pd.concat(tables, ignore_index=True),
+        "drift": pd.DataFrame(drift, columns=["x", "y"])
+        .rename_axis("frame")
+        .reset_index(),
+        "counts_per_pixel": float(np.mean(totals)),
+        "noise": _noise(scan),
+        "options": dataclasses.asdict(sheet) | dataclasses.asdict(scan),
+    }
+    truth["atoms"].insert(0, "frame", truth["atoms"].pop("frame"))
+    return Frames(tuple(frames), metadata={**METADATA, "seed": seed}, truth=truth)
 
 
-_METADATA = {"simulated": "graphene", "unit": "counts", "counts_per_unit": 1.0}
+def _expected_counts(atoms: pd.DataFrame, scan: Scan) -> np.ndarray:
+    positions = atoms[["x", "y"]].to_numpy()
+    peaks = scan.peak * atoms["element"].map(contrast).to_numpy(float)
+    image = render_atoms(positions, peaks, scan.sigma, (scan.size, scan.size))
+    return image + scan.peak * scan.background
 
 
 def _drift(scan: Scan, rng: np.random.Generator) -> np.ndarray:
     """(frame, 2) pixels since the first frame."""
     steps = np.arange(scan.num_frames)[:, None]
-    if isinstance(scan.drift, tuple):
+    if isinstance(scan.drift, Sequence):
         return steps * np.asarray(scan.drift, float)
     walk = rng.normal(0, scan.drift, (scan.num_frames, 2))
     return np.cumsum(np.where(steps > 0, walk, 0), axis=0)
