@@ -7,12 +7,15 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
+from jaxrvae.locate.evidence import height_errors
 from jaxrvae.locate.gaussians import Atoms, Model, Scene, fit
 from jaxrvae.locate.spectrum import Denoised, denoise
 
 WIDTH_SHARE = 0.39  # starting sigma over the distance of neighbours (graphene's)
 BINNED_WIDTH = 2.0  # sigma in pixels below which binning would lose detail
 BACKGROUND_SHARE = 5.0  # knots of the background stand this many neighbours apart
+TRIAL, ENTER, NEAR, APART = 2.0, 2.5, 0.5, 0.7
+NUM_LINKED = 8  # neighbours counted in an atom's standard error
 SPREAD = 0.1  # standard deviation of log sigma between atoms of a frame
 
 
@@ -150,22 +153,30 @@ def atoms_in(image: np.ndarray, options: Options) -> pd.DataFrame:
         knots=jnp.full(knots, floor, jnp.float32),
     )
     least = threshold(image.size, sigma, spacing, options.false_share)
-    apart = 0.45 * spacing / on.bin
     for turn in range(options.num_rounds + 1):
+        last = turn == options.num_rounds
         if not len(params):
             break
         model, rest = _fit(on, model, params)
         params = np.asarray(model.atoms.params)[: len(params)]
         noise = _effective_noise(on, rest, float(model.width))
         score = _scores(params, noise)
-        keep = (
-            (score > least) & _inside(params, on.shape) & _apart(params, score, apart)
-        )
-        params, score = params[keep], score[keep]
-        if turn < options.num_rounds:
-            params = np.concatenate(
-                [params, _more(on, rest, model, params, noise, least, apart)]
+        inside = _inside(params, on.shape)
+        apart = spacing / on.bin
+        if inside.sum() > 8:
+            apart = _nearest(params[inside])
+        for _ in range(4):
+            keep = _inside(params, on.shape) & (
+                score > (least if last else min(least, TRIAL))
             )
+            keep &= _apart(params, np.where(keep, score, -9), APART * apart)
+            if keep.all():
+                break
+            params, score = params[keep], score[keep]
+            score = _scores(params, noise)
+        if not last:
+            new = _more(on, rest, model, params, noise, min(least, ENTER), NEAR * apart)
+            params = np.concatenate([params, new])
     if not len(params):
         return pd.DataFrame(columns=["x", "y", "intensity", "sigma", "confidence"])
     xy = on.to_image(params[:, :2].astype(np.float64))
@@ -207,7 +218,7 @@ def threshold(
 
 
 def _fit(on: Canvas, model: Model, params: np.ndarray) -> tuple[Model, np.ndarray]:
-    total = bucket(len(params), (64, 128, 192, 256, 384, 512, 768, 1024))
+    total = _padded(len(params))
     whole = np.tile(np.array([8.0, 8.0, 0.0, 0.0], np.float32), (total, 1))
     whole[: len(params)] = params
     present = (np.arange(total) < len(params)).astype(np.float32)
@@ -234,7 +245,26 @@ def _effective_noise(on: Canvas, rest: np.ndarray, width: float) -> float:
 
 def _scores(params: np.ndarray, noise: float) -> np.ndarray:
     """Heights over their standard errors."""
-    return params[:, 2] * math.sqrt(math.pi) * np.exp(params[:, 3]) / noise
+    from scipy.spatial import cKDTree
+
+    n = len(params)
+    total, k = _padded(n), min(NUM_LINKED, n - 1)
+    whole = np.tile(np.array([0.0, 0.0, 1.0, 0.0], np.float32), (total, 1))
+    whole[:n] = params
+    index = np.zeros((total, NUM_LINKED), np.int32)
+    linked = np.zeros((total, NUM_LINKED), np.float32)
+    if k:
+        distance, near = cKDTree(params[:, :2]).query(params[:, :2], k=k + 1)
+        index[:n, :k], linked[:n, :k] = (
+            near[:, 1:],
+            distance[:, 1:] < 5 * np.exp(params[:, 3:]),
+        )
+    errors = height_errors(jnp.asarray(whole), jnp.asarray(index), jnp.asarray(linked))
+    return params[:, 2] / (np.asarray(errors)[:n] * noise)
+
+
+def _padded(n: int) -> int:
+    return bucket(n, (64, 128, 192, 256, 384, 512, 768, 1024))
 
 
 def _inside(params: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
@@ -242,16 +272,29 @@ def _inside(params: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     return (x > -0.5) & (y > -0.5) & (x < shape[1] - 0.5) & (y < shape[0] - 0.5)
 
 
+def _nearest(params: np.ndarray) -> float:
+    from scipy.spatial import cKDTree
+
+    distance, _ = cKDTree(params[:, :2]).query(params[:, :2], k=2)
+    return float(np.median(distance[:, 1]))
+
+
 def _apart(params: np.ndarray, score: np.ndarray, least: float) -> np.ndarray:
-    """Whether no stronger atom lies nearer than the least distance."""
+    """Which atoms stay so that none are nearer than the least distance.
+
+    Of those in conflict the one goes first whose score, shared out between its
+    conflicts, is least: one between two others rather than both of them.
+    """
     from scipy.spatial import cKDTree
 
     keep = np.ones(len(params), bool)
     pairs = cKDTree(params[:, :2]).query_pairs(least, output_type="ndarray")
-    order = np.argsort(-np.maximum(score[pairs[:, 0]], score[pairs[:, 1]]))
-    for first, second in pairs[order]:
-        if keep[first] and keep[second]:
-            keep[second if score[first] >= score[second] else first] = False
+    while len(pairs):
+        count = np.bincount(pairs.ravel(), minlength=len(params))
+        share = np.where(count > 0, score / np.maximum(count, 1), np.inf)
+        worst = int(np.argmin(share))
+        keep[worst] = False
+        pairs = pairs[(pairs != worst).all(axis=1)]
     return keep
 
 

@@ -1,0 +1,70 @@
+"""How sure an atom is: its height against its standard error beside its neighbours."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+
+from jaxrvae._typing import Array, Float, Int
+
+
+def overlap(first: Float[Array, "4"], second: Float[Array, "4"]) -> Float[Array, ""]:
+    """The integral over the plane of the product of two Gaussian atoms.
+
+    Args:
+        first: x, y, height, log sigma.
+        second: The same of the other one.
+    """
+    gap = first[:2] - second[:2]
+    one, two = jnp.exp(2 * first[3]), jnp.exp(2 * second[3])
+    total = one + two
+    area = 2 * jnp.pi * one * two / total
+    return first[2] * second[2] * area * jnp.exp(-jnp.sum(gap**2) / (2 * total))
+
+
+def _block(first: Float[Array, "4"], second: Float[Array, "4"]):
+    """Scalar products of two atoms' derivatives in x, y and height."""
+    return jax.jacfwd(jax.grad(overlap), argnums=1)(first, second)[:3, :3]
+
+
+def _height_variance(group: Float[Array, "near 4"], there: Float[Array, " near"]):
+    """Variance of the first atom's height, per unit of the pixels' variance.
+
+    The others' positions and heights and a constant background are unknown as well.
+    """
+    num = len(group)
+    pairs = jax.vmap(lambda a: jax.vmap(lambda b: _block(a, b))(group))(group)
+    pairs = pairs * there[:, None, None, None] * there[None, :, None, None]
+    normal = pairs.transpose(0, 2, 1, 3).reshape(3 * num, 3 * num)
+    area = 2 * jnp.pi * jnp.exp(2 * group[:, 3]) * there
+    flat = jnp.stack([0 * area, 0 * area, area], axis=1).ravel()
+    reach = 5.0 * jnp.exp(group[0, 3])  # the background is known from this far around
+    normal = jnp.block([[normal, flat[:, None]], [flat[None], 4 * reach**2]])
+    scale = jnp.sqrt(jnp.diag(normal)) + 1e-6
+    normal = normal / scale / scale[:, None]
+    lone = jnp.append(jnp.repeat(1 - there, 3), 0.0)
+    normal = normal + jnp.diag(lone + 1e-4)
+    unit = jnp.zeros(len(normal)).at[2].set(1.0)
+    return jnp.linalg.solve(normal, unit)[2] / scale[2] ** 2
+
+
+@partial(jax.jit)
+def height_errors(
+    params: Float[Array, "atom 4"],
+    index: Int[Array, "atom k"],
+    linked: Float[Array, "atom k"],
+) -> Float[Array, " atom"]:
+    """Standard errors of heights, per unit of a pixel's noise.
+
+    Args:
+        params: x, y, height and log sigma of atoms.
+        index: The nearest other atoms of each.
+        linked: 1 where they are there, 0 in the padding.
+    """
+
+    def one(own, others, there):
+        group = jnp.concatenate([own[None], params[others]])
+        group = group.at[:, 2].set(jnp.maximum(group[:, 2], 1e-3 * own[2]))
+        return _height_variance(group, jnp.concatenate([jnp.ones(1), there]))
+
+    return jnp.sqrt(jnp.maximum(jax.vmap(one)(params, index, linked), 1e-12))

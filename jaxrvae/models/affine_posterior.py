@@ -1,0 +1,124 @@
+"""The pose read from the affine model: modes, refinement on the pixels, errors."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxrvae._typing import Array, Float
+from jaxrvae.geometry.circle import wrap
+from jaxrvae.geometry.grid import pixel_grid, shift_to_pixel, unit_length
+from jaxrvae.geometry.pose import remove_pose
+from jaxrvae.geometry.resample import cubic, spline_coefs
+from jaxrvae.models.affine import AffineModel, AffineNetworks, PoseQuery
+from jaxrvae.models.modes import angle_modes, symmetry_order
+from jaxrvae.models.steerable import Features, polar_coefs
+
+NUM_ANGLES = 96
+
+
+def affine_posterior(
+    model: AffineModel,
+    networks: AffineNetworks,
+    projection: Array,
+    features: Features,
+    log_prior: Float[Array, " angle"],
+) -> dict[str, Array]:
+    """What `Latents` holds, for a batch; shifts in pixels of the patch, y down.
+
+    Args:
+        log_prior: Of `NUM_ANGLES` angles from -pi on; density times 2 pi.
+    """
+    query = model.query(networks, features)
+    canonical = model.canonical(networks, query.content)
+    if model.interpolation == "bilinear":
+        splines = jax.vmap(spline_coefs)(canonical)
+    else:
+        splines = canonical
+    angles = 2 * np.pi * np.arange(NUM_ANGLES, dtype=np.float32) / NUM_ANGLES - np.pi
+    density = _angle_density(model, query, angles) * jnp.exp(log_prior)
+    modes, shares, _ = jax.vmap(angle_modes, (0, None))(
+        density / density.sum(-1, keepdims=True), jnp.asarray(angles)
+    )
+    best = jnp.argmin(
+        jnp.abs(wrap(model.turns() + query.offset - modes[:, :1]))
+        - jax.nn.log_softmax(query.logits),
+        axis=-1,
+    )
+    shift = jnp.take_along_axis(query.shift, best[:, None, None], 1)[:, 0]
+    start = jnp.concatenate([modes[:, :1], shift], axis=-1)
+    pose, covariance = jax.vmap(lambda s, x, p: _refine(model, networks, s, x, p))(
+        splines, features["images"], start
+    )
+    std = jnp.sqrt(jnp.diagonal(covariance, axis1=1, axis2=2))
+    angle = wrap(pose[:, 0])
+    images = model.recorded(networks, canonical)
+    coefs = polar_coefs(projection, (images - model.offset) / model.scale)[:, 0]
+    variance = networks.noise**2
+    if model.likelihood == "bernoulli":
+        variance = (images * (1 - images)).mean() / jnp.square(model.scale).mean()
+    return {
+        "content": query.content,
+        "content_std": jnp.exp(query.content_log_std),
+        "angle": angle,
+        "angle_std": std[:, 0],
+        "angle_modes": jnp.stack([modes.at[:, 0].set(angle), shares], axis=-1),
+        "shift": shift_to_pixel(pose[:, 1:], model.shape),
+        "shift_std": std[:, 1:] * unit_length(model.shape),
+        "symmetry": symmetry_order(coefs, np.array(model.orders), variance),
+    }
+
+
+def _angle_density(
+    model: AffineModel, query: PoseQuery, angles: np.ndarray
+) -> Float[Array, "batch angle"]:
+    """The mixture over the copies, no narrower than the grid's step."""
+    centre = model.turns() + query.offset
+    width = jnp.maximum(jnp.exp(query.offset_log_std), 2 * np.pi / NUM_ANGLES)
+    distance = wrap(angles[:, None] - centre[:, None]) / width[:, None]
+    weights = jax.nn.softmax(query.logits) / width
+    return jnp.einsum("bk,bak->ba", weights, jnp.exp(-0.5 * jnp.square(distance)))
+
+
+def _refine(
+    model: AffineModel,
+    networks: AffineNetworks,
+    splines: Float[Array, "height width channel"],
+    image: Float[Array, "height width channel"],
+    start: Float[Array, "3"],
+) -> tuple[Float[Array, "3"], Float[Array, "3 3"]]:
+    """Three scoring steps on (angle, shift), and the inverse of the information.
+
+    Source: Kendall & Stuart, The Advanced Theory of Statistics 2, 18.21 (scoring).
+    """
+    grid = pixel_grid(*model.shape[:2])
+    one = jnp.ones(())
+    moves = jnp.array([1.0, 1.0, 1.0] if model.shift_std > 0 else [1.0, 0.0, 0.0])
+
+    def rendered(pose: Float[Array, "3"]) -> Array:
+        points = remove_pose(grid, pose[0], pose[1:], one)
+        return (cubic(splines, points) + networks.background[...]).ravel()
+
+    def information(pose: Float[Array, "3"]) -> tuple[Array, Array]:
+        slope = jax.jacfwd(rendered)(pose) * moves
+        mean, weight = rendered(pose), 1 / networks.noise**2
+        if model.likelihood == "bernoulli":
+            mean = jax.nn.sigmoid(mean)
+            score, fisher = slope.T @ (image.ravel() - mean), mean * (1 - mean)
+            return score, (slope * fisher[:, None]).T @ slope
+        return slope.T @ (image.ravel() - mean) * weight, slope.T @ slope * weight
+
+    prior = jnp.array([1e-2, 1.0, 1.0])
+    if model.shift_std > 0:
+        prior = prior.at[1:].set(1 / model.shift_std**2)
+    reach = jnp.array([0.1, 0.05, 0.05])
+
+    def scoring(pose: Float[Array, "3"], _: None) -> tuple[Float[Array, "3"], None]:
+        score, matrix = information(pose)
+        score = score - prior * moves * pose * jnp.array([0.0, 1.0, 1.0])
+        move = jnp.linalg.solve(matrix + jnp.diag(prior), score)
+        return pose + jnp.clip(move, -reach, reach) * moves, None
+
+    pose, _ = jax.lax.scan(scoring, start, None, length=3)
+    _, matrix = information(pose)
+    covariance = jnp.linalg.inv(matrix + jnp.diag(prior))
+    return pose, covariance * moves * moves[:, None]

@@ -1,0 +1,90 @@
+"""From settings and images to a model and its fresh weights."""
+
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from jaxrvae._typing import Array, Float, ndarray
+from jaxrvae.config import ModelConfig
+from jaxrvae.geometry.polar import fourier_bessel
+from jaxrvae.models.affine import AffineModel, AffineNetworks
+from jaxrvae.models.steerable import (
+    SteerableModel,
+    SteerableNetworks,
+    band,
+    place_ticks,
+)
+
+Model = SteerableModel | AffineModel
+Networks = SteerableNetworks | AffineNetworks
+
+STEERABLE_REALS = 150  # real coefficients of a channel: detail against speed
+AFFINE_REALS = 220
+SAMPLE = 500  # images that set the offset and the scale
+
+
+def build_model(
+    config: ModelConfig, images: Float[ndarray, "n height width channel"]
+) -> Model:
+    """The model for these images: sizes, basis, offset and scale."""
+    sample = images[:: max(len(images) // SAMPLE, 1)]
+    shape = tuple(int(size) for size in images.shape[1:])
+    steerable = config.decoder_family == "steerable"
+    frequency = band_limit(shape, STEERABLE_REALS if steerable else AFFINE_REALS)
+    basis = fourier_bessel(shape[0], shape[1], frequency)
+    offset, scale = _standards(sample)
+    if steerable:  # so that a mode of the band, not a pixel, has unit spread
+        scale = scale * (shape[0] * shape[1] / band(shape, frequency).sum()) ** 0.5
+    field = max(shape[:2]) * config.max_shift if config.shifted else 0.0
+    if steerable:
+        return SteerableModel(
+            basis, offset, scale, shape, frequency, place_ticks(field, frequency)
+        )
+    return AffineModel(
+        basis,
+        offset,
+        scale,
+        shape,
+        config.num_turns,
+        config.max_shift if config.shifted else 0.0,
+        "cubic" if config.decoder_family == "affine-cubic" else "bilinear",
+        "bernoulli" if config.likelihood == "bernoulli" else "gaussian",
+    )
+
+
+def band_limit(shape: tuple[int, ...], num_reals: int) -> float:
+    """Cycles per pixel at which the disc's basis has about so many coefficients."""
+    return float(min(num_reals**0.5 / (np.pi * min(shape[:2]) / 2), 0.5))
+
+
+def build_networks(
+    model: Model, config: ModelConfig, images: Float[ndarray, "n height width channel"]
+) -> Networks:
+    """Fresh weights; the noise starts at the images' own spread."""
+    rngs = nnx.Rngs(config.seed)
+    sizes = (config.content_dim, config.num_turns, config.hidden_dim)
+    if isinstance(model, SteerableModel):
+        return SteerableNetworks(model.orders, *sizes, rngs=rngs)
+    networks = AffineNetworks(model.orders, model.shape, *sizes, rngs=rngs)
+    if model.likelihood == "bernoulli":
+        edge = np.clip(_edge(images).mean(0), 0.01, 0.99)
+        networks.background[...] = jnp.log(edge / (1 - edge))
+    return networks
+
+
+def _standards(
+    sample: Float[ndarray, "n height width channel"],
+) -> tuple[Float[Array, " channel"], Float[Array, " channel"]]:
+    """Offset: the median along the patches' edges. Scale: the spread around it."""
+    offset = np.median(_edge(sample), axis=0)
+    scale = np.sqrt(np.square(sample - offset).mean((0, 1, 2)))
+    return jnp.asarray(offset, jnp.float32), jnp.asarray(scale, jnp.float32)
+
+
+def _edge(
+    images: Float[ndarray, "n height width channel"],
+) -> Float[ndarray, "pixel channel"]:
+    """All pixels along the four sides."""
+    channels = images.shape[-1]
+    sides = (images[:, 0], images[:, -1], images[:, :, 0], images[:, :, -1])
+    return np.concatenate([side.reshape(-1, channels) for side in sides])

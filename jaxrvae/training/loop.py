@@ -1,0 +1,206 @@
+"""Training: one compiled scan over the steps of an epoch, data on the device.
+
+The same function runs every epoch, so it is compiled once. The key of an epoch is
+folded from the seed and the epoch's number, so that a run taken up at a checkpoint
+draws what it would have drawn.
+"""
+
+import contextlib
+import dataclasses
+import math
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxrvae._checks import RunError
+from jaxrvae._typing import Array, PRNGKey
+from jaxrvae.config import TrainingConfig
+from jaxrvae.training.checkpoint import RunDirectory
+
+Params = Any
+Loss = Callable[[Params, Any, PRNGKey], tuple[Array, dict[str, Array]]]
+LEAST_STEPS = 1200
+
+
+@dataclasses.dataclass(frozen=True)
+class Fitted:
+    """What training gives back.
+
+    Attributes:
+        history: A row an epoch: epoch, step, loss, its parts, seconds.
+        compile_seconds: Of the one compilation.
+    """
+
+    params: Params
+    history: list[dict[str, float]]
+    compile_seconds: float
+
+
+class Diverged(RunError):
+    """The loss stopped being finite; `fitted` is the last good state."""
+
+    def __init__(self, message: str, fitted: Fitted):
+        super().__init__(message)
+        self.fitted = fitted
+
+
+def plan(config: TrainingConfig, num_images: int) -> tuple[int, int, int]:
+    """(epochs, steps an epoch, batch size) for so many images."""
+    batch_size = min(config.batch_size, num_images)
+    steps = num_images // batch_size
+    epochs = config.epochs or min(max(math.ceil(LEAST_STEPS / steps), 8), 400)
+    return epochs, steps, batch_size
+
+
+def train(
+    loss: Loss,
+    params: Params,
+    features: Any,
+    config: TrainingConfig,
+    *,
+    run_dir: str | Path | None = None,
+    fingerprint: Mapping[str, Any] | None = None,
+    progress: bool = True,
+) -> Fitted:
+    """Parameters after all epochs, taken up where the run directory left off.
+
+    Args:
+        loss: (params, a batch of the features, key) to (scalar, its parts).
+        features: A pytree of arrays with the images along their first axis.
+        run_dir: Where checkpoints go; without it nothing is written.
+        fingerprint: What must agree for a checkpoint there to be taken up.
+
+    Raises:
+        Diverged: If the loss stops being finite. The last good state is kept.
+    """
+    num_images = len(jax.tree.leaves(features)[0])
+    epochs, steps, batch_size = plan(config, num_images)
+    optimizer = _optimizer(config.learning_rate, epochs * steps)
+    state = (params, optimizer.init(params))
+    history: list[dict[str, float]] = []
+    with contextlib.ExitStack() as stack:
+        run = None
+        if run_dir is not None:
+            run = stack.enter_context(RunDirectory(run_dir, fingerprint or {}))
+            found = run.restore(state)
+            if found is not None:
+                _, state, history = found
+        first = len(history)
+        if first >= epochs:
+            return Fitted(state[0], history, 0.0)
+        key = jax.random.key(config.seed)
+        start = time.perf_counter()
+        epoch_step = (
+            jax.jit(_make_epoch(loss, optimizer, steps, batch_size))
+            .lower(state, features, key)
+            .compile()
+        )
+        compile_seconds = time.perf_counter() - start
+        bar = stack.enter_context(_progress(epochs, first, progress))
+        saved = time.perf_counter()
+        for epoch in range(first, epochs):
+            start = time.perf_counter()
+            new, metrics = epoch_step(state, features, jax.random.fold_in(key, epoch))
+            row = {name: float(value) for name, value in metrics.items()}
+            seconds = time.perf_counter() - start
+            if not math.isfinite(row["loss"]):
+                if run is not None and first < epoch:
+                    run.save(epoch * steps, state, history)
+                good = Fitted(state[0], history, compile_seconds)
+                raise Diverged(_diverged(epoch, run_dir, history), good)
+            state = new
+            history.append(
+                {"epoch": epoch + 1, "step": (epoch + 1) * steps, **row}
+                | {"seconds": seconds}
+            )
+            bar(f"loss {row['loss']:.2f}")
+            last = epoch + 1 == epochs
+            if run and (last or time.perf_counter() - saved > config.save_seconds):
+                run.save((epoch + 1) * steps, state, history)
+                saved = time.perf_counter()
+    return Fitted(state[0], history, compile_seconds)
+
+
+def _optimizer(learning_rate: float, steps: int) -> optax.GradientTransformation:
+    """Adam; the rate rises for 50 steps, then falls along a cosine to a twentieth."""
+    warm = min(50, steps // 4)
+    rate = optax.warmup_cosine_decay_schedule(
+        0.0 if warm else learning_rate, learning_rate, warm, steps, learning_rate / 20
+    )
+    return optax.chain(optax.clip_by_global_norm(1e4), optax.adam(rate))
+
+
+def _make_epoch(
+    loss: Loss,
+    optimizer: optax.GradientTransformation,
+    steps: int,
+    batch_size: int,
+) -> Callable[[Any, Any, PRNGKey], tuple[Any, dict[str, Array]]]:
+    """(state, features, key) to (state, means over the epoch), to be compiled."""
+
+    def epoch(state: Any, features: Any, key: PRNGKey) -> tuple[Any, dict[str, Array]]:
+        order_key, noise_key = jax.random.split(key)
+        num_images = len(jax.tree.leaves(features)[0])
+        order = jax.random.permutation(order_key, num_images)
+        batches = order[: steps * batch_size].reshape(steps, batch_size)
+        keys = jax.random.split(noise_key, steps)
+
+        def step(state: Any, inputs: tuple[Array, PRNGKey]) -> tuple[Any, Any]:
+            params, optimizer_state = state
+            index, step_key = inputs
+            batch = jax.tree.map(lambda values: values[index], features)
+            (value, parts), slope = jax.value_and_grad(loss, has_aux=True)(
+                params, batch, step_key
+            )
+            updates, optimizer_state = optimizer.update(slope, optimizer_state, params)
+            params = optax.apply_updates(params, updates)
+            return (params, optimizer_state), {"loss": value, **parts}
+
+        state, metrics = jax.lax.scan(step, state, (batches, keys))
+        return state, jax.tree.map(jnp.mean, metrics)
+
+    return epoch
+
+
+def _diverged(epoch: int, run_dir: object, history: list[dict[str, float]]) -> str:
+    """The one line that says what happened and what is left."""
+    kept = f"the model of epoch {epoch} is kept" if history else "nothing is kept"
+    where = f" in {run_dir}" if run_dir is not None and history else ""
+    return (
+        f"the loss stopped being finite in epoch {epoch + 1}; {kept}{where}. "
+        "Lower learning_rate, or look for outliers in the images."
+    )
+
+
+@contextlib.contextmanager
+def _progress(epochs: int, first: int, show: bool) -> Any:
+    """A bar on a terminal, about ten plain lines elsewhere, nothing if not asked."""
+    if not show:
+        yield lambda text: None
+        return
+    if sys.stderr.isatty():
+        from tqdm import tqdm
+
+        with tqdm(total=epochs, initial=first, unit="epoch", leave=False) as bar:
+
+            def advance(text: str) -> None:
+                bar.set_postfix_str(text)
+                bar.update()
+
+            yield advance
+        return
+    done = first
+
+    def line(text: str) -> None:
+        nonlocal done
+        done += 1
+        if done == epochs or done % max(epochs // 10, 1) == 0:
+            sys.stderr.write(f"epoch {done}/{epochs}: {text}\n")
+
+    yield line
