@@ -76,8 +76,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     given = sys.argv[1:] if argv is None else argv
     command = " ".join(["python -m benchmarks.speed", *given])
     described |= {"command": command, "images": options.images, "size": options.size}
-    devices = {found["device"] for found in sum(results, []) if "device" in found}
-    described["device"] = ", ".join(sorted(devices))
+    found = sum(results, [])
+    for word in ("device", "program"):
+        named = sorted({run[word] for run in found if word in run})
+        if named:
+            described[word] = ", ".join(named)
     lines = summary(rows, results)
     path = write(options.out, options.name, lines, described, text=EXPLANATION)
     print(table(lines), f"Written: {path}", sep="\n\n")

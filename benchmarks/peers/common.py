@@ -96,7 +96,9 @@ def latents(means: np.ndarray, pose: str, shape: tuple[int, int], prior: float =
     return {"content": rest, **found}
 
 
-def report(options: argparse.Namespace, seconds: list[float], **others: Any) -> None:
+def report(
+    program: str, options: argparse.Namespace, seconds: list[float], losses: list[float]
+) -> None:
     """Prints one line of JSON: the median images/s of the timed epochs, and details."""
     import torch
 
@@ -110,8 +112,8 @@ def report(options: argparse.Namespace, seconds: list[float], **others: Any) -> 
         "seconds": timed_seconds,
         "peak_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
         "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
+        "losses": losses,
+        "program": f"{program} with torch {torch.__version__}",
         "malloc": {k: v for k, v in os.environ.items() if k.startswith("MALLOC_")},
-        **others,
     }
     print(json.dumps(result))

@@ -58,7 +58,7 @@ def main() -> None:
         means = model.encode(images)[0]
         np.savez(options.latents, **common.latents(means, options.pose, shape))
     losses = [float(-bound) for bound in model.loss_history["train_loss"]]
-    common.report(options, seconds, version=atomai.__version__, losses=losses)
+    common.report(f"AtomAI {atomai.__version__}", options, seconds, losses)
 
 
 if __name__ == "__main__":

@@ -41,8 +41,9 @@ def main() -> None:
     if options.latents:
         means = model.encode(images)[0].numpy()
         np.savez(options.latents, **common.latents(means, options.pose, shape))
-    losses = trainer.loss_history["training_loss"]
-    common.report(options, seconds, version=pv.__version__, losses=losses)
+    share = (options.per_epoch or len(images)) / len(images)  # it divides by all images
+    losses = [loss / share for loss in trainer.loss_history["training_loss"]]
+    common.report(f"pyroVED {pv.__version__}", options, seconds, losses)
 
 
 if __name__ == "__main__":
