@@ -97,7 +97,7 @@ class ModelConfig:
 
     @property
     def decoder_family(self) -> str:
-        """ "steerable", "affine" or "affine-cubic", with "auto" resolved."""
+        """Steerable, affine or affine-cubic, with auto resolved."""
         if self.decoder != "auto":
             return self.decoder
         far = self.shifted and self.max_shift > 0.2

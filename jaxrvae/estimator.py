@@ -47,8 +47,8 @@ class RVAE:
         num_turns: K, the turned copies that the encoder reads.
         num_classes: 1; `jr.find_classes` sorts the content into classes.
         hidden_dim: Units of every hidden layer.
-        likelihood: "gaussian" (noise learned), "bernoulli" (images in [0, 1]) or "auto":
-            gaussian.
+        likelihood: "gaussian" (noise learned), "bernoulli" (images in [0, 1]) or
+            "auto": gaussian.
         prior: Of the content: None, standard normal.
         angle_prior: None for uniform, or the `loc` (radians) and `concentration` of a
             von Mises distribution as a mapping.

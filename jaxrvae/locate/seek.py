@@ -14,7 +14,8 @@ from jaxrvae.locate.spectrum import Denoised, denoise
 WIDTH_SHARE = 0.39  # starting sigma over the distance of neighbours (graphene's)
 BINNED_WIDTH = 2.0  # sigma in pixels below which binning would lose detail
 BACKGROUND_SHARE = 5.0  # knots of the background stand this many neighbours apart
-TRIAL, ENTER, NEAR, APART = 2.0, 2.5, 0.5, 0.7
+TRIAL, ENTER, NEAR, APART = 2.0, 2.0, 0.5, 0.65
+PENALTY, CORE = 1.0, 0.08
 NUM_LINKED = 8  # neighbours counted in an atom's standard error
 SPREAD = 0.1  # standard deviation of log sigma between atoms of a frame
 
@@ -165,15 +166,17 @@ def atoms_in(image: np.ndarray, options: Options) -> pd.DataFrame:
         apart = spacing / on.bin
         if inside.sum() > 8:
             apart = _nearest(params[inside])
-        for _ in range(4):
-            keep = _inside(params, on.shape) & (
-                score > (least if last else min(least, TRIAL))
-            )
-            keep &= _apart(params, np.where(keep, score, -9), APART * apart)
+        bar = least if last else min(least, TRIAL)
+        for _ in range(8):
+            good = _good(params, score, apart, on.shape)
+            keep = _apart(params, good, APART * apart) & ~_worst(params, good, bar, apart)
             if keep.all():
                 break
-            params, score = params[keep], score[keep]
+            params = params[keep]
+            if not len(params):
+                break
             score = _scores(params, noise)
+        score = _good(params, score, apart, on.shape)
         if not last:
             new = _more(on, rest, model, params, noise, min(least, ENTER), NEAR * apart)
             params = np.concatenate([params, new])
@@ -270,6 +273,32 @@ def _padded(n: int) -> int:
 def _inside(params: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     x, y = params[:, 0], params[:, 1]
     return (x > -0.5) & (y > -0.5) & (x < shape[1] - 0.5) & (y < shape[0] - 0.5)
+
+
+def _good(params, score, apart, shape):
+    """Scores less what an unusually short distance to a neighbour costs."""
+    from scipy.spatial import cKDTree
+
+    distance, _ = cKDTree(params[:, :2]).query(params[:, :2], k=2)
+    nearest = distance[:, 1]
+    usual = np.median(nearest)
+    spread = max(1.4826 * float(np.median(np.abs(nearest - usual))), CORE * usual)
+    short = np.clip((usual - nearest) / spread, 0, None)
+    good = np.sign(score) * np.sqrt(np.abs(score * np.abs(score) - PENALTY * short**2))
+    good = np.where(score * np.abs(score) - PENALTY * short**2 < 0, -np.abs(good), good)
+    return np.where(_inside(params, shape), good, -9)
+
+
+def _worst(params, good, bar, apart):
+    """Atoms below the bar that have no worse one beside them."""
+    from scipy.spatial import cKDTree
+
+    low = good < bar
+    pairs = cKDTree(params[:, :2]).query_pairs(1.2 * apart, output_type="ndarray")
+    pairs = pairs[low[pairs].all(axis=1)] if len(pairs) else pairs
+    better = np.where(good[pairs[:, 0]] > good[pairs[:, 1]], pairs[:, 0], pairs[:, 1])
+    low[better] = False
+    return low
 
 
 def _nearest(params: np.ndarray) -> float:

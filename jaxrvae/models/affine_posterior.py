@@ -34,10 +34,10 @@ def affine_posterior(
         splines = jax.vmap(spline_coefs)(canonical)
     else:
         splines = canonical
-    angles = 2 * np.pi * np.arange(NUM_ANGLES, dtype=np.float32) / NUM_ANGLES - np.pi
+    angles = 2 * jnp.pi * jnp.arange(NUM_ANGLES) / NUM_ANGLES - jnp.pi
     density = _angle_density(model, query, angles) * jnp.exp(log_prior)
     modes, shares, _ = jax.vmap(angle_modes, (0, None))(
-        density / density.sum(-1, keepdims=True), jnp.asarray(angles)
+        density / density.sum(-1, keepdims=True), angles
     )
     best = jnp.argmin(
         jnp.abs(wrap(model.turns() + query.offset - modes[:, :1]))
@@ -69,7 +69,7 @@ def affine_posterior(
 
 
 def _angle_density(
-    model: AffineModel, query: PoseQuery, angles: np.ndarray
+    model: AffineModel, query: PoseQuery, angles: Float[Array, " angle"]
 ) -> Float[Array, "batch angle"]:
     """The mixture over the copies, no narrower than the grid's step."""
     centre = model.turns() + query.offset

@@ -28,7 +28,8 @@ def build_model(
 ) -> Model:
     """The model for these images: sizes, basis, offset and scale."""
     sample = images[:: max(len(images) // SAMPLE, 1)]
-    shape = tuple(int(size) for size in images.shape[1:])
+    height, width, channels = (int(size) for size in images.shape[1:])
+    shape = (height, width, channels)
     steerable = config.decoder_family == "steerable"
     frequency = band_limit(shape, STEERABLE_REALS if steerable else AFFINE_REALS)
     basis = fourier_bessel(shape[0], shape[1], frequency)

@@ -168,7 +168,7 @@ class SteerableModel:
         shift: Float[Array, "2"],
         scale: Float[Array, ""],
     ) -> Float[Array, "height width channel"]:
-        """One image at a pose, in the units recorded; the shift in unit lengths, y up."""
+        """One image at a pose, in recorded units; the shift in unit lengths, y up."""
         height, width, channels = self.shape
         points = (pixel_grid(height, width) - shift) / scale
         cos, sin = jnp.cos(angle), jnp.sin(angle)
@@ -203,8 +203,8 @@ def band(shape: tuple[int, ...], max_frequency: float) -> ndarray:
 def place_ticks(max_shift: float, max_frequency: float) -> tuple[float, ...]:
     """Evenly spaced displacements up to +-max_shift pixels, odd in number.
 
-    Two and a half a wavelength of the band limit: the correlation between them is a parabola to
-    within a few percent.
+    Two and a half a wavelength of the band limit: the correlation's peak is a parabola
+    between them, to within a few percent.
     """
     if max_shift == 0:
         return (0.0,)

@@ -18,4 +18,5 @@ class DenseDecoder(nnx.Module):
     def __call__(
         self, content: Float[Array, "*batch latent"]
     ) -> Float[Array, "*batch out"]:
+        """The canonical image's numbers, unbounded."""
         return self.out(nnx.tanh(self.hidden(nnx.tanh(self.lift(content)))))

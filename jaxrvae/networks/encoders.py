@@ -36,6 +36,7 @@ class TurnedCopies(nnx.Module):
     def __call__(
         self, coefs: Float[Array, "batch reals"]
     ) -> Float[Array, "batch turn hidden"]:
+        """Units before their activation."""
         index = padded_index(self.orders, self.num_turns)
         real, imag = jnp.split(coefs, 2, axis=-1)
         folded = jnp.concatenate(
@@ -98,6 +99,7 @@ class ContentEncoder(nnx.Module):
     def __call__(
         self, coefs: Float[Array, "batch place reals"]
     ) -> tuple[Float[Array, "batch latent"], Float[Array, "batch latent"]]:
+        """Mean and log standard deviation, from the copies at every place given."""
         batch, place, reals = coefs.shape
         units = nnx.tanh(self.copies(coefs.reshape(batch * place, reals)))
         units = units.reshape(batch, -1, units.shape[-1])

@@ -1,9 +1,9 @@
 """The bound of the affine model: the turned copies enumerated, not sampled.
 
-`sum_k q_k [log p(x | pose_k, z) - KL(offset, shift)_k] - KL(q | angle's prior) - KL(z)`,
-one sample of the local offset, the shift and the content each. The sum over pixels is
-estimated, without bias, from every second pixel along rows and columns, from a corner
-drawn anew at every step.
+`sum_k q_k [log p(x | pose_k, z) - KL(offset, shift)_k] - KL(q | angle's prior) - KL(z)`
+with one sample of the local offset, the shift and the content each. The sum over pixels
+is estimated, without bias, from every second pixel along rows and columns, from a
+corner drawn anew at every step (the last row or column of an odd size is left out).
 """
 
 import jax

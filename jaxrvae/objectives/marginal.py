@@ -1,6 +1,6 @@
-"""The bound of the steerable model: angle and shift integrated out, nothing sampled
-but the content.
+"""The bound of the steerable model: angle and shift are integrated out.
 
+Only the content is sampled.
 `log p(x | z) = log int p(pose) N(x; image(z, pose), noise^2) d pose`. On a grid of
 poses that is a logsumexp of correlations. Where the noise is small the posterior is
 narrower than the grid's step; the integral over a cell then differs from the grid's
@@ -86,10 +86,10 @@ def subgrid_correction(
     if num_ticks > 1:
         i = jnp.clip(row, 1, num_ticks - 2)
         j = jnp.clip(column, 1, num_ticks - 2)
-        along_rows = [cube[b, i + step, column, angle] for step in (-1, 0, 1)]
-        along_columns = [cube[b, row, j + step, angle] for step in (-1, 0, 1)]
-        total += _peak_correction(*along_rows, 1.0)
-        total += _peak_correction(*along_columns, 1.0)
+        low, middle, high = (cube[b, i + step, column, angle] for step in (-1, 0, 1))
+        total += _peak_correction(low, middle, high, 1.0)
+        low, middle, high = (cube[b, row, j + step, angle] for step in (-1, 0, 1))
+        total += _peak_correction(low, middle, high, 1.0)
     return total
 
 
