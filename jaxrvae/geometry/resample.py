@@ -41,17 +41,17 @@ def cubic(
     Source: Unser 1999, IEEE Signal Process. Mag. 16(6), 22.
     """
     height, width, channels = coefs.shape
-    place = unit_to_pixel(points, coefs.shape) + 2.0  # of the padded coefficients
-    padded = jnp.pad(coefs, ((2, 2), (2, 2), (0, 0))).reshape(-1, channels)
-    x = jnp.clip(place[..., 0], 1.0, width + 1.999)
-    y = jnp.clip(place[..., 1], 1.0, height + 1.999)
+    place = unit_to_pixel(points, coefs.shape) + 3.0  # of the padded coefficients
+    padded = jnp.pad(coefs, ((3, 4), (3, 4), (0, 0))).reshape(-1, channels)
+    x = jnp.clip(place[..., 0], 1.0, width + 4.0)  # two pixels out, a spline is 0
+    y = jnp.clip(place[..., 1], 1.0, height + 4.0)
     left, top = _floor(x), _floor(y)
     across, down = _cubic_weights(x - left), _cubic_weights(y - top)
     total = jnp.zeros((*points.shape[:-1], channels), coefs.dtype)
     for i in range(4):
         row = jnp.zeros_like(total)
         for j in range(4):
-            index = (top + i - 1) * (width + 4) + left + j - 1
+            index = (top + i - 1) * (width + 7) + left + j - 1
             row += across[..., j, None] * padded[index]
         total += down[..., i, None] * row
     return total
