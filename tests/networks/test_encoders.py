@@ -1,0 +1,87 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from jaxrvae.geometry.polar import fourier_bessel, turn
+from jaxrvae.networks.encoders import ContentEncoder, TurnedCopies, padded_index
+
+BASIS = fourier_bessel(16, 16, 0.2)
+TWO_CHANNELS = BASIS.orders * 2
+
+
+def some_coefs(number=5, orders=BASIS.orders, seed=0):
+    draws = np.random.default_rng(seed).standard_normal((number, 2 * len(orders)))
+    return jnp.asarray(draws, jnp.float32)
+
+
+def turned(coefs, orders, angle):
+    return turn(coefs, jnp.array(orders), jnp.full(coefs.shape[:-1], angle))
+
+
+def copies_of(orders, num_turns, hidden_dim=7):
+    layer = TurnedCopies(orders, num_turns, hidden_dim, rngs=nnx.Rngs(0))
+    layer.bias[...] = jnp.linspace(-1, 1, hidden_dim)
+    return layer
+
+
+@pytest.mark.parametrize("num_turns", [2, 5, 8])
+@pytest.mark.parametrize("orders", [BASIS.orders, TWO_CHANNELS])
+def test_a_turn_by_one_copy_permutes_the_copies(orders, num_turns):
+    layer = jax.jit(copies_of(orders, num_turns))
+    coefs = some_coefs(orders=orders)
+    units = layer(coefs)
+    assert units.shape == (5, num_turns, 7)
+    for steps in (1, num_turns - 1):
+        moved = layer(turned(coefs, orders, 2 * np.pi * steps / num_turns))
+        np.testing.assert_allclose(moved, jnp.roll(units, steps, axis=1), atol=2e-5)
+    between = layer(turned(coefs, orders, np.pi / num_turns))
+    assert np.abs(between - units).max() > 0.1
+
+
+@pytest.mark.parametrize("num_turns", [3, 8])
+def test_copies_against_turning_each_and_applying_the_layer(num_turns):
+    layer, coefs = copies_of(BASIS.orders, num_turns), some_coefs()
+    index = padded_index(BASIS.orders, num_turns)
+    weight = np.zeros((BASIS.num_coefs, 7), complex)
+    for residue in range(num_turns):
+        for place, coef in enumerate(index[residue]):
+            if coef >= 0:
+                weight[coef] = layer.real[residue, place] + 1j * np.asarray(
+                    layer.imag[residue, place]
+                )
+    found = np.asarray(layer(coefs))
+    for j in range(num_turns):
+        copy = turned(coefs, BASIS.orders, -2 * np.pi * j / num_turns)
+        real, imag = np.split(np.asarray(copy, np.float64), 2, axis=1)
+        expected = ((real + 1j * imag) @ weight).real + np.asarray(layer.bias[...])
+        np.testing.assert_allclose(found[:, j], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("num_turns", [2, 8, 100])
+def test_padded_index_holds_every_order_once(num_turns):
+    index = padded_index(BASIS.orders, num_turns)
+    found = index[index >= 0]
+    assert sorted(found) == list(range(BASIS.num_coefs))
+    for residue, row in enumerate(index):
+        assert all(BASIS.orders[coef] % num_turns == residue for coef in row[row >= 0])
+
+
+@pytest.mark.parametrize("places", [1, 9])
+def test_content_does_not_change_with_a_turn_by_one_copy(places):
+    encoder = jax.jit(ContentEncoder(BASIS.orders, 6, 16, 3, rngs=nnx.Rngs(0)))
+    coefs = some_coefs(4 * places).reshape(4, places, -1)
+    mean, log_std = encoder(coefs)
+    assert mean.shape == log_std.shape == (4, 3)
+    moved_mean, moved_log_std = encoder(turned(coefs, BASIS.orders, 2 * np.pi / 6))
+    np.testing.assert_allclose(moved_mean, mean, atol=1e-5)
+    np.testing.assert_allclose(moved_log_std, log_std, atol=1e-5)
+    assert np.abs(np.diff(mean, axis=0)).min() > 1e-4  # images do differ
+
+
+def test_content_does_not_depend_on_the_order_of_the_places():
+    encoder = jax.jit(ContentEncoder(BASIS.orders, 4, 16, 2, rngs=nnx.Rngs(1)))
+    coefs = some_coefs(18).reshape(2, 9, -1)
+    for first, second in zip(encoder(coefs), encoder(coefs[:, ::-1]), strict=True):
+        np.testing.assert_allclose(first, second, atol=1e-5)
