@@ -17,6 +17,7 @@ from jaxrvae._typing import Array, Float, PRNGKey, ndarray
 from jaxrvae._version import __version__
 from jaxrvae.config import ModelConfig, TrainingConfig, from_mapping, to_mapping
 from jaxrvae.data.containers import Latents, Patches
+from jaxrvae.geometry.circle import angle_grid
 from jaxrvae.geometry.grid import pixel_grid, shift_to_unit
 from jaxrvae.geometry.polar import PolarBasis
 from jaxrvae.models.affine_posterior import affine_posterior
@@ -131,9 +132,8 @@ class RVAE:
             seed=self.config.seed,
         )
         self._model = build_model(self.config, images)
-        networks = build_networks(self._model, self.config, images)
-        self._graph, params = nnx.split(networks, nnx.Param)
-        self._projection = self._model.projection()
+        self._graph, params = _fresh(self._model, self.config, images)
+        self._projection = jax.jit(type(self._model).projection)(self._model)
         fingerprint = {
             "model": to_mapping(self.config),
             "training": to_mapping(training),
@@ -289,15 +289,14 @@ class RVAE:
             offset=jnp.asarray(arrays["offset"]),
             scale=jnp.asarray(arrays["scale"]),
         )
-        networks = build_networks(rvae._model, rvae.config, blank)
-        rvae._graph, params = nnx.split(networks, nnx.Param)
+        rvae._graph, params = _fresh(rvae._model, rvae.config, blank)
         rvae._params = jax.tree_util.tree_map_with_path(
             lambda place, _: jnp.asarray(
                 arrays[f"params/{jax.tree_util.keystr(place)}"]
             ),
             params,
         )
-        rvae._projection = rvae._model.projection()
+        rvae._projection = jax.jit(type(rvae._model).projection)(rvae._model)
         rvae.history = pd.DataFrame(notes["history"])
         rvae.metadata = notes["metadata"]
         return rvae
@@ -352,7 +351,7 @@ class RVAE:
 
     def _log_prior(self) -> Float[ndarray, " angle"]:
         """Of the grid's angles: log density times 2 pi."""
-        angles = 2 * np.pi * np.arange(NUM_ANGLES) / NUM_ANGLES - np.pi
+        angles = angle_grid(NUM_ANGLES)
         if self.config.angle_prior is None:
             return np.zeros(NUM_ANGLES, np.float32)
         concentration = self.config.angle_prior["concentration"]
@@ -381,6 +380,20 @@ class RVAE:
                 f"fitted on {model.shape}. Cut them alike."
             )
         return images
+
+
+def _fresh(model: Model, config: ModelConfig, images: ndarray) -> tuple[Any, Any]:
+    """The networks' graph and fresh weights, made by one compiled program."""
+    graphs = []
+
+    @jax.jit
+    def weights() -> Any:
+        graph, params = nnx.split(build_networks(model, config, images), nnx.Param)
+        graphs.append(graph)
+        return params
+
+    params = weights()
+    return graphs[0], params
 
 
 @jax.jit

@@ -1,8 +1,9 @@
 """Angles on the circle, modulo a symmetry where there is one. Radians throughout."""
 
 import jax.numpy as jnp
+import numpy as np
 
-from jaxrvae._typing import Array, Float
+from jaxrvae._typing import Array, Float, ndarray
 
 
 def wrap(
@@ -44,3 +45,12 @@ def resultant_length(angles: Float[Array, " n"], symmetry: int = 1) -> Float[Arr
     return jnp.hypot(
         jnp.cos(symmetry * angles).mean(), jnp.sin(symmetry * angles).mean()
     )
+
+
+def angle_grid(num_angles: int) -> Float[ndarray, " angle"]:
+    """Radians, ascending in [-pi, pi), half a step off 0: four mirrored quarters.
+
+    Args:
+        num_angles: A multiple of 4.
+    """
+    return (2 * np.arange(num_angles) + 1) * np.pi / num_angles - np.pi

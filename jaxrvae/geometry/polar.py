@@ -4,7 +4,7 @@ An image on the disc is `f(r, phi) = Re sum_c a_c g_c(r) exp(i m_c phi)`, with t
 angular orders m_c >= 0. Turning it counter-clockwise by theta multiplies a_c by
 exp(-i m_c theta): no interpolation, no pixels. The radial functions are Bessel
 functions with zero slope at the disc's edge (an image need not vanish there),
-orthonormal on the pixels, and may be mixed within an order (`principal_basis`).
+orthonormal on the pixels.
 
 Coefficients are stored as reals: `[Re a_0 ... Re a_C-1, Im a_0 ... Im a_C-1]`, so that
 the inner product of two images is the dot product of their coefficients.
@@ -30,7 +30,8 @@ class PolarBasis:
     """Steerable functions on the disc, as a table of radial functions.
 
     Attributes:
-        orders: Angular order of each complex coefficient, ascending.
+        orders: Angular order of each complex coefficient: runs 0, 1, 2, ..., one for
+            each radial function.
         table: (node, coef) radial functions at radii 0 ... radius, already weighted so
             that the real basis functions are orthonormal on the pixels.
         radius: Of the disc, in unit lengths.
@@ -96,7 +97,7 @@ def fourier_bessel(
     nodes = np.linspace(0.0, 1.0, RADIAL_NODES)
     points = np.asarray(pixel_grid(height, width)).reshape(-1, 2)
     points = points[np.hypot(*points.T) <= radius]
-    orders, columns = [], []
+    found = []  # (place among the order's roots, order, radial function)
     order = 0
     while True:
         roots = jnp_zeros(order, int(cutoff / np.pi) + 3)
@@ -105,11 +106,12 @@ def fourier_bessel(
         if len(roots) == 0:
             break
         radial = jv(order, nodes[:, None] * roots)
-        columns.append(radial @ _whitening(radial, order, points, radius))
-        orders += [order] * len(roots)
+        radial = radial @ _whitening(radial, order, points, radius)
+        found += [(i, order, radial[:, i]) for i in range(len(roots))]
         order += 1
-    table = np.concatenate(columns, axis=1).astype(np.float32)
-    return PolarBasis(tuple(orders), table, float(radius))
+    found.sort(key=lambda item: item[:2])
+    table = np.stack([item[2] for item in found], axis=1).astype(np.float32)
+    return PolarBasis(tuple(item[1] for item in found), table, float(radius))
 
 
 def _whitening(
@@ -126,41 +128,3 @@ def _whitening(
     gram = values.T @ values / (2 if order else 1)  # the mean of cos^2 is one half
     eigenvalues, vectors = np.linalg.eigh(gram)
     return (vectors / np.sqrt(eigenvalues)) @ vectors.T
-
-
-def principal_basis(
-    basis: PolarBasis,
-    coefs: Float[ndarray, "n reals"],
-    max_coefs: int,
-    explained: float = 1.0,
-) -> PolarBasis:
-    """The radial mixtures, order by order, in which the images vary most.
-
-    Turns of the images change nothing: the covariance is that over all angles.
-
-    Args:
-        coefs: Of the images, in `basis`.
-        max_coefs: Complex coefficients kept at most, over all orders.
-        explained: Share of the images' energy that is enough.
-    """
-    real, imag = np.split(np.asarray(coefs, np.float64), 2, axis=1)
-    orders = np.asarray(basis.orders)
-    found = []
-    for order in np.unique(orders):
-        index = np.flatnonzero(orders == order)
-        a, b = real[:, index], imag[:, index]
-        values, vectors = np.linalg.eigh((a.T @ a + b.T @ b) / len(real))
-        mixed = basis.table[:, index] @ vectors
-        found += [
-            (value, order, mixed[:, i])
-            for i, value in enumerate(np.maximum(values, 0.0))
-        ]
-    found.sort(key=lambda item: -item[0])
-    energy = np.cumsum([item[0] for item in found])
-    enough = int(np.searchsorted(energy, explained * energy[-1])) + 1
-    kept = sorted(found[: min(enough, max_coefs)], key=lambda item: (item[1], -item[0]))
-    return PolarBasis(
-        tuple(int(item[1]) for item in kept),
-        np.stack([item[2] for item in kept], axis=1).astype(np.float32),
-        basis.radius,
-    )

@@ -118,7 +118,7 @@ class AffineModel:
     def query(self, networks: AffineNetworks, features: Features) -> PoseQuery:
         """The posterior of pose and content."""
         units = nnx.tanh(networks.copies(features["coefs"]))
-        out = networks.out(nnx.tanh(networks.hidden(units)))
+        out = networks.out(nnx.tanh(networks.hidden(units))).swapaxes(0, 1)
         logits, offset, offset_log_std = out[..., 0], out[..., 1], out[..., 2]
         weights = jax.nn.softmax(logits, axis=-1)
         mean, log_std = jnp.split(

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrvae._typing import Array, Float
-from jaxrvae.geometry.circle import wrap
+from jaxrvae.geometry.circle import angle_grid, wrap
 from jaxrvae.geometry.grid import pixel_grid, shift_to_pixel, unit_length
 from jaxrvae.geometry.pose import remove_pose
 from jaxrvae.geometry.resample import cubic, spline_coefs
@@ -26,7 +26,7 @@ def affine_posterior(
     """What `Latents` holds, for a batch; shifts in pixels of the patch, y down.
 
     Args:
-        log_prior: Of `NUM_ANGLES` angles from -pi on; density times 2 pi.
+        log_prior: Of `angle_grid(NUM_ANGLES)`: log density times 2 pi.
     """
     query = model.query(networks, features)
     canonical = model.canonical(networks, query.content)
@@ -34,7 +34,7 @@ def affine_posterior(
         splines = jax.vmap(spline_coefs)(canonical)
     else:
         splines = canonical
-    angles = 2 * jnp.pi * jnp.arange(NUM_ANGLES) / NUM_ANGLES - jnp.pi
+    angles = jnp.asarray(angle_grid(NUM_ANGLES), jnp.float32)
     density = _angle_density(model, query, angles) * jnp.exp(log_prior)
     modes, shares, _ = jax.vmap(angle_modes, (0, None))(
         density / density.sum(-1, keepdims=True), angles

@@ -6,6 +6,7 @@ had at all angles and at a grid of places at once.
 """
 
 import dataclasses
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +14,7 @@ import numpy as np
 from flax import nnx
 
 from jaxrvae._typing import Array, Float, ndarray
+from jaxrvae.geometry.circle import angle_grid
 from jaxrvae.geometry.grid import pixel_grid, shift_to_unit
 from jaxrvae.geometry.polar import PolarBasis
 from jaxrvae.networks.decoders import DenseDecoder
@@ -139,27 +141,53 @@ class SteerableModel:
 
         `corr(theta) = sum_m s_m cos(m theta) + s'_m sin(m theta)`, stored [s, s'].
         """
-        orders = np.array(self.orders)
-        fold = np.zeros((len(orders), orders.max() + 1), np.float32)
-        fold[np.arange(len(orders)), orders] = 1.0
         real, imag = jnp.split(coefs, 2, axis=-1)
         own_real, own_imag = jnp.split(canonical[:, None], 2, axis=-1)
         cos = real * own_real + imag * own_imag
         sin = real * own_imag - imag * own_real
-        return jnp.concatenate([cos @ fold, sin @ fold], axis=-1)
+        return jnp.concatenate([self._fold(cos), self._fold(sin)], axis=-1)
+
+    def _fold(self, values: Float[Array, "*n coef"]) -> Float[Array, "*n order"]:
+        """Sums over the coefficients of equal order, which stand in runs from 0 on."""
+        orders = np.array(self.orders)
+        starts = [*np.flatnonzero(orders == 0).tolist(), len(orders)]
+        total = jnp.zeros((*values.shape[:-1], orders.max() + 1), values.dtype)
+        for start, end in itertools.pairwise(starts):
+            total = total.at[..., : end - start].add(values[..., start:end])
+        return total
 
     def angles(self) -> Float[ndarray, " angle"]:
-        """The grid of angles, radians, from -pi on."""
-        return 2 * np.pi * np.arange(self.num_angles) / self.num_angles - np.pi
+        """The grid of angles, radians, ascending in [-pi, pi)."""
+        return angle_grid(self.num_angles)
 
     def correlations(
         self, harmonics: Float[Array, "batch place harmonics"]
     ) -> Float[Array, "batch place angle"]:
-        """The correlation of image and canonical image on the grid of poses."""
-        orders = np.arange(harmonics.shape[-1] // 2)
-        phase = orders[:, None] * self.angles()
-        waves = np.concatenate([np.cos(phase), np.sin(phase)]).astype(np.float32)
-        return harmonics @ waves
+        """The correlation of image and canonical image on the grid of poses.
+
+        Only angles in the first quarter are summed: in the others the sums over even
+        and odd orders, of cosines and of sines, come again with other signs.
+        """
+        cos, sin = jnp.split(harmonics, 2, axis=-1)
+        quarter = self.angles()[self.num_angles // 2 : 3 * self.num_angles // 4]
+        phase = np.arange(cos.shape[-1])[:, None] * quarter
+        waves, shifted = (
+            np.cos(phase, dtype=np.float32),
+            np.sin(phase, dtype=np.float32),
+        )
+        cos_even, cos_odd = cos[..., ::2] @ waves[::2], cos[..., 1::2] @ waves[1::2]
+        sin_even, sin_odd = sin[..., ::2] @ shifted[::2], sin[..., 1::2] @ shifted[1::2]
+        even, odd = cos_even + sin_odd, cos_odd + sin_even
+        even_back, odd_back = cos_even - sin_odd, cos_odd - sin_even
+        return jnp.concatenate(
+            [
+                even_back - odd_back,  # angle - pi
+                (even_back + odd_back)[..., ::-1],  # -angle
+                even + odd,
+                (even - odd)[..., ::-1],  # pi - angle
+            ],
+            axis=-1,
+        )
 
     def render(
         self,
@@ -203,12 +231,12 @@ def band(shape: tuple[int, ...], max_frequency: float) -> ndarray:
 def place_ticks(max_shift: float, max_frequency: float) -> tuple[float, ...]:
     """Evenly spaced displacements up to +-max_shift pixels, odd in number.
 
-    Two and a half a wavelength of the band limit: the correlation's peak is a parabola
-    between them, to within a few percent.
+    Nearly four a wavelength of the band limit. Between them the correlation's peak must
+    be a parabola: with 2.5 a wavelength the angle's error is twice its stated one.
     """
     if max_shift == 0:
         return (0.0,)
-    half = max(2, int(np.ceil(max_shift * 2.5 * max_frequency)))
+    half = max(2, int(np.ceil(max_shift * 3.75 * max_frequency)))
     return tuple(np.linspace(-max_shift, max_shift, 2 * half + 1).tolist())
 
 

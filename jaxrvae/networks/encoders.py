@@ -12,9 +12,10 @@ class TurnedCopies(nnx.Module):
     """Hidden units of K turned copies of an image, in one pass of one shared layer.
 
     Copy j is the image turned by -2 pi j / K, a phase exp(+2 pi i m j / K) on the
-    coefficient of order m. These phases repeat with the order modulo K: the layer is
-    applied once, folded by order modulo K, and a K-point Fourier sum gives every copy's
-    units. Turning the image by 2 pi / K permutes the copies and does nothing else.
+    coefficient of order m. These phases repeat with the order modulo K, and are
+    conjugate for orders m and -m modulo K: the layer is applied once, folded by
+    |m modulo K|, and a K-point Fourier sum gives every copy's units. Turning the image
+    by 2 pi / K permutes the copies and does nothing else.
     """
 
     def __init__(
@@ -26,53 +27,35 @@ class TurnedCopies(nnx.Module):
         rngs: nnx.Rngs,
     ):
         self.orders, self.num_turns = orders, num_turns
-        size = int(np.bincount(np.array(orders) % num_turns).max())
-        shape = (num_turns, size, hidden_dim)
         scale = len(orders) ** -0.5
-        self.real = nnx.Param(scale * jax.random.normal(rngs.params(), shape))
-        self.imag = nnx.Param(scale * jax.random.normal(rngs.params(), shape))
+        shape = (2 * len(orders), hidden_dim)
+        self.weight = nnx.Param(scale * jax.random.normal(rngs.params(), shape))
         self.bias = nnx.Param(jnp.zeros(hidden_dim))
 
     def __call__(
         self, coefs: Float[Array, "batch reals"]
-    ) -> Float[Array, "batch turn hidden"]:
+    ) -> Float[Array, "turn batch hidden"]:
         """Units before their activation."""
-        index = padded_index(self.orders, self.num_turns)
-        real, imag = jnp.split(coefs, 2, axis=-1)
-        folded = jnp.concatenate(
-            [_take_padded(real, index), _take_padded(imag, index)], axis=-1
-        )
-        weight = jnp.concatenate(
-            [
-                jnp.concatenate([self.real[...], self.imag[...]], axis=2),
-                jnp.concatenate([-self.imag[...], self.real[...]], axis=2),
-            ],
-            axis=1,
-        )
-        units = jnp.einsum("brn,rnh->rbh", folded, weight)
-        real, imag = jnp.split(units, 2, axis=-1)
-        phase = 2 * np.pi / self.num_turns * np.arange(self.num_turns)
-        phase = phase[:, None] * np.arange(self.num_turns)
-        copies = jnp.einsum("jr,rbh->bjh", np.cos(phase).astype(np.float32), real)
-        copies -= jnp.einsum("jr,rbh->bjh", np.sin(phase).astype(np.float32), imag)
-        return copies + self.bias
-
-
-def padded_index(orders: tuple[int, ...], num_turns: int) -> np.ndarray:
-    """(residue, place) indices of the orders equal modulo K; -1 where there is none."""
-    residues = np.array(orders) % num_turns
-    size = int(np.bincount(residues).max())
-    index = np.full((num_turns, size), -1)
-    for residue in range(num_turns):
-        found = np.flatnonzero(residues == residue)
-        index[residue, : len(found)] = found
-    return index
-
-
-def _take_padded(
-    values: Float[Array, "batch coef"], index: np.ndarray
-) -> Float[Array, "batch residue place"]:
-    return values[:, np.maximum(index, 0)] * (index >= 0)
+        num_coefs = len(self.orders)
+        residues = np.array(self.orders) % self.num_turns
+        waves, rows = [], []
+        for fold in range(self.num_turns // 2 + 1):
+            index = np.flatnonzero(
+                (residues == fold) | (residues == -fold % self.num_turns)
+            )
+            sign = np.where(residues[index] == fold, 1.0, -1.0).astype(np.float32)
+            both = np.concatenate([index, index + num_coefs])
+            inputs = coefs[:, both]
+            real, imag = self.weight[...][index], self.weight[...][index + num_coefs]
+            rows.append(inputs @ jnp.concatenate([real, -imag]))
+            phase = 2 * np.pi * fold / self.num_turns * np.arange(self.num_turns)
+            waves.append(np.cos(phase))
+            if 0 < 2 * fold < self.num_turns:
+                signed = sign[:, None]
+                rows.append(inputs @ jnp.concatenate([signed * imag, signed * real]))
+                waves.append(-np.sin(phase))
+        mixed = np.stack(waves, axis=1).astype(np.float32)
+        return jnp.einsum("jr,rbh->jbh", mixed, jnp.stack(rows)) + self.bias
 
 
 class ContentEncoder(nnx.Module):
@@ -100,10 +83,11 @@ class ContentEncoder(nnx.Module):
         self, coefs: Float[Array, "batch place reals"]
     ) -> tuple[Float[Array, "batch latent"], Float[Array, "batch latent"]]:
         """Mean and log standard deviation, from the copies at every place given."""
-        batch, place, reals = coefs.shape
-        units = nnx.tanh(self.copies(coefs.reshape(batch * place, reals)))
-        units = units.reshape(batch, -1, units.shape[-1])
-        weights = jax.nn.softmax(self.score(units)[..., 0], axis=-1)
-        pooled = jnp.einsum("bc,bch->bh", weights, units)
+        batch, places, reals = coefs.shape
+        flat = coefs.swapaxes(0, 1).reshape(places * batch, reals)
+        units = nnx.tanh(self.copies(flat))
+        units = units.reshape(-1, batch, units.shape[-1])
+        weights = jax.nn.softmax(self.score(units)[..., 0], axis=0)
+        pooled = (weights[..., None] * units).sum(0)
         mean, log_std = jnp.split(self.out(nnx.tanh(self.hidden(pooled))), 2, axis=-1)
         return mean, jnp.clip(log_std - 1.0, -7.0, 1.0)

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrvae._typing import Array, Float, PRNGKey
+from jaxrvae._typing import Array, Float, Int, PRNGKey
 from jaxrvae.models.steerable import Features, SteerableModel, SteerableNetworks
 from jaxrvae.objectives.elbo import kl_normal
 
@@ -76,7 +76,7 @@ def subgrid_correction(
     """
     batch, _, num_angles = grid.shape
     cube = grid.reshape(batch, num_ticks, num_ticks, num_angles)
-    top = jnp.argmax(jax.lax.stop_gradient(cube).reshape(batch, -1), axis=-1)
+    top = _argmax(jax.lax.stop_gradient(grid).reshape(batch, -1))
     row, column, angle = jnp.unravel_index(top, cube.shape[1:])
     b = jnp.arange(batch)
     centre = cube[b, row, column, angle]
@@ -91,6 +91,12 @@ def subgrid_correction(
         low, middle, high = (cube[b, row, j + step, angle] for step in (-1, 0, 1))
         total += _peak_correction(low, middle, high, 1.0)
     return total
+
+
+def _argmax(values: Float[Array, "batch number"]) -> Int[Array, " batch"]:
+    """The last place of the highest value: two plain maxima, quicker on a CPU."""
+    highest = values == values.max(axis=-1, keepdims=True)
+    return jnp.where(highest, jnp.arange(values.shape[-1]), 0).max(axis=-1)
 
 
 def _peak_correction(
