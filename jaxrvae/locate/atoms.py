@@ -55,11 +55,10 @@ def find_atoms(
         options = seek.Options(
             spacing=_in_pixels(spacing, frame),
             false_share=false_share,
-            least_confidence=least_confidence,
             num_rounds=num_rounds,
         )
         image = _image(frame, channel)
-        found = seek.atoms_in(image, options)
+        found = seek.seek(image, options).table
         if found is None or not len(found):
             raise DataError(
                 f"{frame.name or f'frame {frame.number}'}: expected atoms; found none"

@@ -14,6 +14,8 @@ import jax.numpy as jnp
 
 from jaxrvae._typing import Array, Float, Int
 
+KNOT_DAMPING = 1e-3  # of the normal matrix, against knots that no pixel holds
+
 
 class Atoms(NamedTuple):
     """Atoms of one image, padded; `present` is 0 in unused places.
@@ -31,11 +33,14 @@ class Model(NamedTuple):
 
     Attributes:
         width: Log of the width sigma that the atoms share.
+        aspect: Half the log of the ratio of widths along x and y, for all atoms: scans
+            drift and probes are astigmatic.
         knots: Heights of the background's knots.
     """
 
     atoms: Atoms
     width: Float[Array, ""]
+    aspect: Float[Array, ""]
     knots: Float[Array, "knot_y knot_x"]
 
 
@@ -47,6 +52,8 @@ class Scene(NamedTuple):
         weight: One over the variance of each pixel; 0 in the padding.
         basis_y: (row, knot) splines of the background along y; basis_x along x.
         spread: Standard deviation of single atoms' log widths about the shared one.
+        expected: What the shared log width is beforehand: mean and standard deviation.
+        aspect_spread: The same for the aspect, about 0.
     """
 
     image: Float[Array, "row col"]
@@ -54,6 +61,8 @@ class Scene(NamedTuple):
     basis_y: Float[Array, "row knot_y"]
     basis_x: Float[Array, "col knot_x"]
     spread: Float[Array, ""]
+    expected: Float[Array, "2"]
+    aspect_spread: Float[Array, ""]
 
 
 class Windows(NamedTuple):
@@ -68,13 +77,11 @@ class Windows(NamedTuple):
 
 
 class Direction(NamedTuple):
-    """A step or a gradient: params and knots, and the shared log width.
-
-    The fourth of `params` counts from the shared width.
-    """
+    """A step or a gradient; the fourth of `params` counts from the shared width."""
 
     params: Float[Array, "atom 4"]
     width: Float[Array, ""]
+    aspect: Float[Array, ""]
     knots: Float[Array, "knot_y knot_x"]
 
 
@@ -88,60 +95,58 @@ _GATHER = jax.lax.GatherDimensionNumbers(
 )
 
 
-def windows(params: Float[Array, "atom 4"], shape: tuple[int, int], size: int):
+def windows(params: Float[Array, "atom 4"], aspect, shape, size: int) -> Windows:
     """Windows of size x size pixels around atoms, moved inwards at the edges."""
     low = jnp.round(params[:, :2]).astype(jnp.int32) - size // 2
     corners = jnp.clip(low, 0, jnp.array([shape[1] - size, shape[0] - size]))
 
-    def factors(axis: int) -> Float[Array, "atom 3 size"]:
+    def factors(axis: int, narrower: Float[Array, ""]) -> Float[Array, "atom 3 size"]:
         pixels = corners[:, axis, None] + jnp.arange(size)
-        u = (pixels - params[:, axis, None]) * jnp.exp(-params[:, 3, None])
+        u = (pixels - params[:, axis, None]) * jnp.exp(narrower - params[:, 3, None])
         g = jnp.exp(-(u**2) / 2)
         return jnp.stack([g, u * g, u**2 * g], axis=1)
 
-    return Windows(corners, factors(0), factors(1))
+    return Windows(corners, factors(0, -aspect), factors(1, aspect))
 
 
-def spread_out(
-    at: Windows, params: Float[Array, "atom 4"], step, shape: tuple[int, int]
-) -> Float[Array, "row col"]:
-    """The image's change for a small step of the atoms' parameters."""
-    slope = params[:, 2] * jnp.exp(-params[:, 3])
-    x, y, height, width = (
-        slope * step[:, 0], slope * step[:, 1], step[:, 2], params[:, 2] * step[:, 3],
-    )  # fmt: skip
+def spread_out(at: Windows, slopes: Float[Array, "atom 5"], step, shape):
+    """The image's change for a small step of the atoms: (x, y, height, width x, y)."""
+    x, y, height, width_x, width_y = (slopes * step).T[..., None]
     g, ug, uug = at.along_x[:, 0], at.along_x[:, 1], at.along_x[:, 2]
-    x, y, height, width = x[:, None], y[:, None], height[:, None], width[:, None]
-    rows = jnp.stack([height * g + x * ug + width * uug, y * g, width * g], axis=1)
+    rows = jnp.stack([height * g + x * ug + width_x * uug, y * g, width_y * g], axis=1)
     change = jnp.einsum("npy,npx->nyx", at.along_y, rows)
     return jax.lax.scatter_add(jnp.zeros(shape), at.corners, change, _SCATTER)
 
 
 def gather_in(
-    at: Windows, params: Float[Array, "atom 4"], image: Float[Array, "row col"]
-) -> Float[Array, "atom 4"]:
+    at: Windows, slopes: Float[Array, "atom 5"], image: Float[Array, "row col"]
+) -> Float[Array, "atom 5"]:
     """Scalar products of an image with the derivatives: `spread_out`'s transpose."""
     size = at.along_x.shape[-1]
     cut = jax.lax.gather(image, at.corners, _GATHER, slice_sizes=(size, size))
     partly = jnp.einsum("nyx,npx->nyp", cut, at.along_x)
     sums = jnp.einsum("nqy,nyp->nqp", at.along_y, partly)
-    height, slope = params[:, 2], params[:, 2] * jnp.exp(-params[:, 3])
-    return jnp.stack(
-        [
-            slope * sums[:, 0, 1],
-            slope * sums[:, 1, 0],
-            sums[:, 0, 0],
-            height * (sums[:, 0, 2] + sums[:, 2, 0]),
-        ],
-        axis=1,
+    picked = (sums[:, 0, 1], sums[:, 1, 0], sums[:, 0, 0], sums[:, 0, 2], sums[:, 2, 0])
+    return slopes * jnp.stack(picked, axis=1)
+
+
+def slopes_of(params: Float[Array, "atom 4"], aspect) -> Float[Array, "atom 5"]:
+    """What g, u g and u^2 g are multiplied by in the derivatives."""
+    height, narrow = params[:, 2], jnp.exp(-params[:, 3])
+    along_x, along_y = (
+        height * narrow * jnp.exp(-aspect),
+        height * narrow * jnp.exp(aspect),
     )
+    return jnp.stack([along_x, along_y, jnp.ones_like(height), height, height], axis=1)
 
 
-def render(atoms: Atoms, shape: tuple[int, int], size: int) -> Float[Array, "row col"]:
+def render(model: Model, shape: tuple[int, int], size: int) -> Float[Array, "row col"]:
     """The image of the atoms alone."""
-    at = windows(atoms.params, shape, size)
-    heights = jnp.zeros_like(atoms.params).at[:, 2].set(atoms.params[:, 2])
-    return spread_out(at, atoms.params, heights * atoms.present[:, None], shape)
+    atoms = model.atoms
+    at = windows(atoms.params, model.aspect, shape, size)
+    heights = atoms.params[:, 2] * atoms.present
+    step = jnp.zeros((len(heights), 5)).at[:, 2].set(heights)
+    return spread_out(at, jnp.ones_like(step), step, shape)
 
 
 def background(scene: Scene, knots: Float[Array, "knot_y knot_x"]):
@@ -152,26 +157,48 @@ def background(scene: Scene, knots: Float[Array, "knot_y knot_x"]):
 def residual(scene: Scene, model: Model, size: int) -> Float[Array, "row col"]:
     """What the model leaves unexplained."""
     shape = (scene.image.shape[0], scene.image.shape[1])
-    fitted = render(model.atoms, shape, size) + background(scene, model.knots)
+    fitted = render(model, shape, size) + background(scene, model.knots)
     return scene.image - fitted
 
 
 def _cost(scene: Scene, model: Model, rest: Float[Array, "row col"]):
-    """Minus the log posterior: half of chi squared and of the widths' prior."""
+    """Minus the log posterior: half of chi squared and of the widths' priors."""
     apart = (model.atoms.params[:, 3] - model.width) / scene.spread
-    prior = jnp.sum(model.atoms.present * apart**2)
+    shared = (model.width - scene.expected[0]) / scene.expected[1]
+    prior = jnp.sum(model.atoms.present * apart**2) + shared**2
+    prior = prior + (model.aspect / scene.aspect_spread) ** 2
     return (jnp.sum(scene.weight * rest**2) + prior) / 2
 
 
-def _downhill(scene: Scene, model: Model, at: Windows, rest) -> Direction:
-    atoms = model.atoms
-    weighted = scene.weight * rest
-    down = gather_in(at, atoms.params, weighted) * atoms.present[:, None]
-    pull = (model.width - atoms.params[:, 3]) * atoms.present / scene.spread**2
+def _to_atoms(step: Direction) -> Float[Array, "atom 5"]:
+    """A step of the model as one of each atom: x, y, height, widths along x and y."""
+    width = step.params[:, 3] + step.width
+    widths = jnp.stack([width + step.aspect, width - step.aspect], axis=1)
+    return jnp.concatenate([step.params[:, :3], widths], axis=1)
+
+
+def _from_atoms(down: Float[Array, "atom 5"], knots) -> Direction:
+    """The transpose: a gradient by atoms as one of the model."""
+    both = down[:, 3] + down[:, 4]
     return Direction(
-        params=down.at[:, 3].add(pull),
-        width=down[:, 3].sum(),
-        knots=scene.basis_y.T @ weighted @ scene.basis_x,
+        params=jnp.concatenate([down[:, :3], both[:, None]], axis=1),
+        width=both.sum(),
+        aspect=(down[:, 3] - down[:, 4]).sum(),
+        knots=knots,
+    )
+
+
+def _downhill(scene: Scene, model: Model, at: Windows, rest) -> Direction:
+    atoms, weighted = model.atoms, scene.weight * rest
+    inner = gather_in(at, slopes_of(atoms.params, model.aspect), weighted)
+    knots = scene.basis_y.T @ weighted @ scene.basis_x
+    down = _from_atoms(inner * atoms.present[:, None], knots)
+    pull = (model.width - atoms.params[:, 3]) * atoms.present / scene.spread**2
+    shared = (model.width - scene.expected[0]) / scene.expected[1] ** 2
+    return down._replace(
+        params=down.params.at[:, 3].add(pull),
+        width=down.width - shared,
+        aspect=down.aspect - model.aspect / scene.aspect_spread**2,
     )
 
 
@@ -179,35 +206,36 @@ def _step(scene: Scene, model: Model, at: Windows, down, damping, num_inner):
     """The damped Gauss-Newton step, by preconditioned conjugate gradients."""
     params, present = model.atoms.params, model.atoms.present[:, None]
     shape = (scene.image.shape[0], scene.image.shape[1])
+    slopes = slopes_of(params, model.aspect)
     typical = jnp.sum(scene.weight) / jnp.sum(scene.weight > 0)
     own, own_inverse = _own_blocks(params, typical, 1 / scene.spread**2, damping)
     stiffness = jnp.array([0.0, 0.0, 0.0, 1.0]) / scene.spread**2
-    knot_damping = 1e-3 * typical
 
     def matvec(step: Direction) -> Direction:
-        moved = (step.params.at[:, 3].add(step.width)) * present
-        change = spread_out(at, params, moved, shape) + background(scene, step.knots)
-        weighted = scene.weight * change
-        out = gather_in(at, params, weighted) * present
+        change = spread_out(at, slopes, _to_atoms(step) * present, shape)
+        weighted = scene.weight * (change + background(scene, step.knots))
+        inner = gather_in(at, slopes, weighted) * present
+        out = _from_atoms(inner, scene.basis_y.T @ weighted @ scene.basis_x)
         extra = (stiffness + damping * own) * step.params
         return Direction(
-            params=out + extra * present + step.params * (1 - present),
-            width=out[:, 3].sum() * 1.0,
-            knots=scene.basis_y.T @ weighted @ scene.basis_x
-            + knot_damping * step.knots,
+            params=out.params + extra * present + step.params * (1 - present),
+            width=out.width + step.width / scene.expected[1] ** 2,
+            aspect=out.aspect + step.aspect / scene.aspect_spread**2,
+            knots=out.knots + KNOT_DAMPING * typical * step.knots,
         )
 
     gram_y = scene.basis_y.T @ scene.basis_y
     gram_x = scene.basis_x.T @ scene.basis_x
     inverse_y = jnp.linalg.inv(gram_y + 1e-2 * jnp.eye(len(gram_y)))
     inverse_x = jnp.linalg.inv(gram_x + 1e-2 * jnp.eye(len(gram_x)))
-    width_scale = jnp.sum(own[:, 3] * model.atoms.present) + 1.0
+    all_widths = jnp.sum(own[:, 3] * model.atoms.present)
 
     def precondition(down: Direction) -> Direction:
         scaled = jnp.einsum("npq,nq->np", own_inverse, down.params)
         return Direction(
             params=jnp.where(present > 0, scaled, down.params),
-            width=down.width / width_scale,
+            width=down.width / (all_widths + 1 / scene.expected[1] ** 2),
+            aspect=down.aspect / (all_widths / 2 + 1 / scene.aspect_spread**2),
             knots=inverse_y @ down.knots @ inverse_x / typical,
         )
 
@@ -255,6 +283,7 @@ def _moved(model: Model, step: Direction) -> Model:
     return Model(
         atoms=model.atoms._replace(params=jnp.where(present > 0, new, params)),
         width=model.width + width,
+        aspect=model.aspect + jnp.clip(step.aspect, -0.1, 0.1),
         knots=model.knots + step.knots,
     )
 
@@ -268,7 +297,7 @@ def fit(
     num_steps: int = 8,
     num_inner: int = 16,
 ) -> tuple[Model, Float[Array, "row col"], Float[Array, " num_steps"]]:
-    """The model after damped Gauss-Newton steps, its residual, and chi squared's course.
+    """The model after damped Gauss-Newton steps, its residual, and the cost's course.
 
     Args:
         scene: The image and what is known of it.
@@ -281,7 +310,7 @@ def fit(
 
     def body(carry, _):
         model, rest, cost, damping = carry
-        at = windows(model.atoms.params, shape, size)
+        at = windows(model.atoms.params, model.aspect, shape, size)
         down = _downhill(scene, model, at, rest)
         tried = _moved(model, _step(scene, model, at, down, damping, num_inner))
         left = residual(scene, tried, size)

@@ -1,0 +1,161 @@
+"""Which of the fitted atoms to believe, and where to look for more."""
+
+import dataclasses
+import math
+
+import jax.numpy as jnp
+import numpy as np
+
+from jaxrvae.locate.canvas import Canvas, Fitted, maxima, padded, value_at
+from jaxrvae.locate.evidence import height_errors
+
+NUM_LINKED = 8  # neighbours that an atom's standard error takes into account
+NUM_LEVELS = 8
+HARD_CORE = 0.65  # atoms are not nearer than this share of the usual distance
+LEAST_SCATTER = 0.08  # of distances to the nearest neighbour, as a share of the usual
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Noise:
+    """Noise as an atom feels it, over the white noise, by the brightness around.
+
+    Noise that neighbouring pixels share weighs more than white noise; so do errors of
+    the model where atoms are bright.
+    """
+
+    levels: np.ndarray
+    factors: np.ndarray
+
+    def at(self, brightness: np.ndarray) -> np.ndarray:
+        """The factor at each place."""
+        return np.interp(brightness, self.levels, self.factors)
+
+
+def matched(on: Canvas, fitted: Fitted) -> tuple[np.ndarray, np.ndarray]:
+    """The residual through the atoms' matched filter in units of its white noise.
+
+    Beside it the image of the atoms through the same filter.
+    """
+    from scipy.ndimage import gaussian_filter
+
+    sigma = math.exp(float(fitted.model.width))
+    unit = 2 * sigma * math.sqrt(math.pi) / on.noise
+    smooth = gaussian_filter(fitted.residual, sigma, mode="constant")
+    return smooth * unit, gaussian_filter(fitted.atoms_image, sigma, mode="nearest")
+
+
+def noise_of(
+    scores: np.ndarray, bright: np.ndarray, sigma: float, before: Noise | None
+) -> Noise:
+    """The noise that a filtered residual shows, at least what was known before.
+
+    A level differs from the whole image's noise only where it surely does.
+
+    Levels of brightness share the image's area equally: a few bright atoms, whose
+    neighbours may still be missing from the model, do not make a level of their own.
+    """
+    order = np.argsort(bright, axis=None)
+    parts = np.array_split(order, NUM_LEVELS)
+    levels = np.array([float(np.median(bright.flat[part])) for part in parts])
+    spread = [float(np.median(np.abs(scores.flat[part]))) for part in parts]
+    independent = max(1.0, scores.size / NUM_LEVELS / (4 * math.pi * sigma**2))
+    surely = 1 - min(1.0, 2 * 1.17 / math.sqrt(independent))  # 1.17: error of a MAD
+    whole = float(np.median(np.abs(scores)))
+    factors = 1.4826 * np.maximum(whole, surely * np.array(spread))
+    factors = np.maximum(1.0, factors)
+    if before is not None:
+        factors = np.maximum(factors, before.factors)
+    return Noise(np.maximum.accumulate(levels), factors)
+
+
+def scores_of(params: np.ndarray, noise: np.ndarray | float) -> np.ndarray:
+    """Heights over their standard errors, given the noise of a canvas pixel."""
+    from scipy.spatial import KDTree
+
+    num = len(params)
+    whole, _ = padded(params)
+    index = np.zeros((len(whole), NUM_LINKED), np.int32)
+    linked = np.zeros((len(whole), NUM_LINKED), np.float32)
+    k = min(NUM_LINKED, num - 1)
+    if k:
+        distance, near = KDTree(params[:, :2]).query(params[:, :2], k=k + 1)
+        index[:num, :k] = near[:, 1:]
+        linked[:num, :k] = distance[:, 1:] < 5 * np.exp(params[:, 3:])
+    whole[num:, 2] = 1.0
+    errors = height_errors(jnp.asarray(whole), jnp.asarray(index), jnp.asarray(linked))
+    return params[:, 2] / (np.asarray(errors)[:num] * noise)
+
+
+def nearest_distances(params: np.ndarray) -> np.ndarray:
+    """(n,) distance of each atom to the nearest other one; inf for a lone atom."""
+    from scipy.spatial import KDTree
+
+    if len(params) < 2:
+        return np.full(len(params), np.inf)
+    return KDTree(params[:, :2]).query(params[:, :2], k=2)[0][:, 1]
+
+
+def less_crowding(params: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Scores less what an unusually short distance to the nearest atom costs.
+
+    Distances scatter about the image's own median; a distance shorter by t of their
+    standard deviations is taken as t squared less of chi squared.
+    """
+    nearest = nearest_distances(params)
+    usual = float(np.median(nearest))
+    if not math.isfinite(usual):
+        return scores
+    scatter = 1.4826 * float(np.median(np.abs(nearest - usual)))
+    short = np.clip((usual - nearest) / max(scatter, LEAST_SCATTER * usual), 0, None)
+    left = scores * np.abs(scores) - short**2
+    return np.sign(left) * np.sqrt(np.abs(left))
+
+
+def stays(params: np.ndarray, scores: np.ndarray, least: float, usual: float):
+    """(n,) False for the atoms to be taken out now.
+
+    Atoms nearer to each other than the hard core: of those in conflict the one goes
+    whose score, shared out among its conflicts, is least. Atoms below the least score:
+    only the worst of its surroundings, for the others gain when it has gone.
+    """
+    from scipy.spatial import KDTree
+
+    tree = KDTree(params[:, :2])
+    keep = np.ones(len(params), bool)
+    pairs = tree.query_pairs(HARD_CORE * usual, output_type="ndarray")
+    while len(pairs):
+        conflicts = np.bincount(pairs.ravel(), minlength=len(params))
+        share = np.where(conflicts > 0, scores / np.maximum(conflicts, 1), np.inf)
+        worst = int(np.argmin(share))
+        keep[worst] = False
+        pairs = pairs[(pairs != worst).all(axis=1)]
+    low = scores < least
+    pairs = tree.query_pairs(1.2 * usual, output_type="ndarray")
+    pairs = pairs[low[pairs].all(axis=1)]
+    first, second = pairs.T
+    low[np.where(scores[first] > scores[second], first, second)] = False
+    return keep & ~low
+
+
+def more(on: Canvas, fitted: Fitted, params, excess: np.ndarray, apart: float):
+    """(m, 4) atoms to add where the filtered residual exceeds what is bearable.
+
+    Args:
+        on: The canvas.
+        fitted: The fit that left the residual.
+        params: (n, 4) atoms that stay.
+        excess: (row, col) the residual in standard deviations, less the threshold.
+        apart: Least distance to the atoms that stay, canvas pixels.
+    """
+    from scipy.spatial import KDTree
+
+    xy = maxima(excess, apart)
+    keep = value_at(excess, xy) > 0
+    if len(params):
+        keep &= KDTree(params[:, :2]).query(xy)[0] > apart
+    xy = xy[keep]
+    width = float(fitted.model.width)
+    left = value_at(matched(on, fitted)[0], xy)
+    height = left * on.noise / (math.sqrt(math.pi) * math.exp(width))
+    new = np.column_stack([xy, height, np.full(len(xy), width)])
+    return new.astype(np.float32)
