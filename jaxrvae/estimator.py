@@ -10,24 +10,28 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
-from flax import nnx
 
 from jaxrvae._checks import DataError, existing_file, known_keys
-from jaxrvae._typing import Array, Float, PRNGKey, ndarray
+from jaxrvae._typing import Array, Float, ndarray
 from jaxrvae._version import __version__
 from jaxrvae.config import ModelConfig, TrainingConfig, from_mapping, to_mapping
+from jaxrvae.data.batches import as_images, check_images
 from jaxrvae.data.containers import Latents, Patches
 from jaxrvae.geometry.circle import angle_grid
-from jaxrvae.geometry.grid import pixel_grid, shift_to_unit
+from jaxrvae.geometry.grid import shift_to_unit
 from jaxrvae.geometry.polar import PolarBasis
-from jaxrvae.models.affine_posterior import affine_posterior
-from jaxrvae.models.build import Model, Networks, build_model, build_networks
+from jaxrvae.models.apply import (
+    decode,
+    encode,
+    features,
+    fresh_networks,
+    in_chunks,
+    project,
+)
+from jaxrvae.models.build import Model, build_model
 from jaxrvae.models.steerable import SteerableModel
-from jaxrvae.models.steerable_posterior import steerable_posterior
-from jaxrvae.objectives.enumerated import affine_loss
-from jaxrvae.objectives.marginal import steerable_loss
+from jaxrvae.objectives.build import make_loss
 
-CHUNK = 256  # images at a time outside training: bounds the memory
 FEATURE_BYTES = 2**30  # kept on the device at most; beyond, made step by step
 NUM_ANGLES = 96
 
@@ -91,7 +95,7 @@ class RVAE:
         self._model: Model | None = None
         self._params: Any = None
         self._graph: Any = None
-        self._projection: Array | None = None
+        self._projection: dict[str, Array] | None = None
 
     def fit(
         self,
@@ -123,8 +127,8 @@ class RVAE:
         from jaxrvae.training.checkpoint import data_fingerprint
         from jaxrvae.training.loop import Diverged, train
 
-        images = _images(patches)
-        _check_images(images, self.config)
+        images = as_images(patches)
+        check_images(images, self.config.likelihood == "bernoulli")
         training = TrainingConfig(
             epochs=epochs,
             batch_size=batch_size,
@@ -132,19 +136,28 @@ class RVAE:
             seed=self.config.seed,
         )
         self._model = build_model(self.config, images)
-        self._graph, params = _fresh(self._model, self.config, images)
-        self._projection = jax.jit(type(self._model).projection)(self._model)
-        fingerprint = {
+        self._graph, params = fresh_networks(self._model, self.config, images)
+        self._projection = project(self._model)
+        fingerprint: dict[str, Any] = {
             "model": to_mapping(self.config),
             "training": to_mapping(training),
         }
         if run_dir is not None:
             fingerprint["data"] = data_fingerprint(images)
+        expanded = self._is_small(images)
+        found = in_chunks(self._feature_chunk(expanded), images)
+        prior = self.config.angle_prior or {"loc": 0.0, "concentration": 0.0}
         try:
             fitted = train(
-                self._loss(images.shape),
+                make_loss(
+                    self._model,
+                    self._graph,
+                    None if expanded else self._projection,
+                    self._log_prior(),
+                    (prior["loc"], prior["concentration"]),
+                ),
                 params,
-                self._training_features(images),
+                {name: jnp.asarray(values) for name, values in found.items()},
                 training,
                 run_dir=run_dir,
                 fingerprint=fingerprint,
@@ -159,7 +172,7 @@ class RVAE:
     def encode(self, patches: Patches | ndarray) -> Latents:
         """Content, angle, shift and their uncertainty for every patch."""
         images = self._checked(patches)
-        found = _in_chunks(self._encode_chunk, images)
+        found = in_chunks(self._encode_chunk, images)
         number = len(images)
         if isinstance(patches, Patches):
             table = patches.table
@@ -204,7 +217,7 @@ class RVAE:
             axis=1,
         )
         both = np.concatenate([content, poses], axis=1)
-        images = _in_chunks(self._decode_chunk, both)["images"]
+        images = in_chunks(self._decode_chunk, both)["images"]
         return images[..., 0] if model.shape[2] == 1 else images
 
     def reconstruct(self, patches: Patches | ndarray) -> ndarray:
@@ -259,7 +272,7 @@ class RVAE:
                 table=model.basis.table,
                 offset=model.offset,
                 scale=model.scale,
-                **leaves,
+                **leaves,  # pyright: ignore[reportArgumentType]
             )
         aside.replace(path)
 
@@ -289,55 +302,32 @@ class RVAE:
             offset=jnp.asarray(arrays["offset"]),
             scale=jnp.asarray(arrays["scale"]),
         )
-        rvae._graph, params = _fresh(rvae._model, rvae.config, blank)
+        rvae._graph, params = fresh_networks(rvae._model, rvae.config, blank)
         rvae._params = jax.tree_util.tree_map_with_path(
             lambda place, _: jnp.asarray(
                 arrays[f"params/{jax.tree_util.keystr(place)}"]
             ),
             params,
         )
-        rvae._projection = jax.jit(type(rvae._model).projection)(rvae._model)
+        rvae._projection = project(rvae._model)
         rvae.history = pd.DataFrame(notes["history"])
         rvae.metadata = notes["metadata"]
         return rvae
 
-    def _loss(self, shape: tuple[int, ...]) -> Any:
-        """(params, batch of features, key) to the loss and its parts."""
-        model, graph, projection = self._fitted(), self._graph, self._projection
-        assert projection is not None
-        log_prior = jnp.asarray(self._log_prior())
-        prior = self.config.angle_prior or {"loc": 0.0, "concentration": 0.0}
-        angle_prior = prior["loc"], prior["concentration"]
-        step_by_step = self._feature_bytes(shape) > FEATURE_BYTES
+    def _feature_chunk(self, expanded: bool) -> Any:
+        """Images to what training reads of them."""
+        model, projection = self._fitted(), self._projection
+        return lambda images: features(model, projection, images, expanded)
 
-        def loss(params: Any, batch: Any, key: PRNGKey) -> Any:
-            networks = nnx.merge(graph, params)
-            if step_by_step:
-                batch = model.features(projection, batch["images"])
-            if isinstance(model, SteerableModel):
-                return steerable_loss(model, networks, batch, log_prior, key)
-            return affine_loss(model, networks, batch, angle_prior, key)
-
-        return loss
-
-    def _training_features(self, images: ndarray) -> dict[str, Array]:
-        """What the loss reads, on the device."""
-        if self._feature_bytes(images.shape) > FEATURE_BYTES:
-            return {"images": jnp.asarray(images)}
-        found = _in_chunks(self._feature_chunk, images)
-        return {name: jnp.asarray(values) for name, values in found.items()}
-
-    def _feature_bytes(self, shape: tuple[int, ...]) -> int:
+    def _is_small(self, images: ndarray) -> bool:
+        """Whether all features fit on the device at once."""
         model = self._fitted()
         places = model.num_places if isinstance(model, SteerableModel) else 1
-        return 4 * shape[0] * places * 2 * len(model.orders)
-
-    def _feature_chunk(self, images: Array) -> dict[str, Array]:
-        return _features(self._fitted(), self._projection, images)
+        return 8 * len(images) * places * len(model.orders) <= FEATURE_BYTES
 
     def _encode_chunk(self, images: Array) -> dict[str, Array]:
         log_prior = jnp.asarray(self._log_prior())
-        return _encode(
+        return encode(
             self._fitted(),
             self._graph,
             self._params,
@@ -347,7 +337,7 @@ class RVAE:
         )
 
     def _decode_chunk(self, both: Array) -> dict[str, Array]:
-        return {"images": _decode(self._fitted(), self._graph, self._params, both)}
+        return {"images": decode(self._fitted(), self._graph, self._params, both)}
 
     def _log_prior(self) -> Float[ndarray, " angle"]:
         """Of the grid's angles: log density times 2 pi."""
@@ -373,114 +363,13 @@ class RVAE:
 
     def _checked(self, patches: Patches | ndarray) -> ndarray:
         """The patches as an array that the fitted model takes."""
-        model, images = self._fitted(), _images(patches)
+        model, images = self._fitted(), as_images(patches)
         if images.shape[1:] != model.shape:
             raise DataError(
                 f"patches are {images.shape[1:]} (row, col, channel); the model was "
                 f"fitted on {model.shape}. Cut them alike."
             )
         return images
-
-
-def _fresh(model: Model, config: ModelConfig, images: ndarray) -> tuple[Any, Any]:
-    """The networks' graph and fresh weights, made by one compiled program."""
-    graphs = []
-
-    @jax.jit
-    def weights() -> Any:
-        graph, params = nnx.split(build_networks(model, config, images), nnx.Param)
-        graphs.append(graph)
-        return params
-
-    params = weights()
-    return graphs[0], params
-
-
-@jax.jit
-def _features(model: Model, projection: Array, images: Array) -> dict[str, Array]:
-    return model.features(projection, images)
-
-
-@jax.jit(static_argnums=1)
-def _encode(
-    model: Model,
-    graph: Any,
-    params: Any,
-    projection: Array,
-    images: Array,
-    log_prior: Array,
-) -> dict[str, Array]:
-    networks: Any = nnx.merge(graph, params)
-    features = model.features(projection, images)
-    if isinstance(model, SteerableModel):
-        return steerable_posterior(model, networks, features, log_prior)
-    return affine_posterior(model, networks, projection, features, log_prior)
-
-
-@jax.jit(static_argnums=1)
-def _decode(model: Model, graph: Any, params: Any, both: Array) -> Array:
-    networks: Networks = nnx.merge(graph, params)
-    content, poses = both[:, :-4], both[:, -4:]
-    canonical = model.canonical(networks, content)
-
-    if isinstance(model, SteerableModel):
-        return jax.vmap(lambda c, p: model.render(c, p[0], p[1:3], p[3]))(
-            canonical, poses
-        )
-    points = pixel_grid(*model.shape[:2])
-    rendered = jax.vmap(lambda c, p: model.render(c, points, p[0], p[1:3], p[3]))(
-        canonical, poses
-    )
-    return model.recorded(networks, rendered)
-
-
-def _in_chunks(function: Any, images: ndarray) -> dict[str, ndarray]:
-    """The function's arrays for all images, a fixed number at a time."""
-    chunk = min(CHUNK, len(images))
-    found: list[dict[str, ndarray]] = []
-    for start in range(0, len(images), chunk):
-        part = images[start : start + chunk]
-        short = chunk - len(part)
-        if short:
-            part = np.concatenate([part, np.repeat(part[-1:], short, axis=0)])
-        values = function(jnp.asarray(part))
-        found.append(
-            {name: np.asarray(v)[: chunk - short] for name, v in values.items()}
-        )
-    return {name: np.concatenate([f[name] for f in found]) for name in found[0]}
-
-
-def _images(patches: Patches | ndarray) -> ndarray:
-    """(n, row, col, channel) float32."""
-    values = patches.values if isinstance(patches, Patches) else np.asarray(patches)
-    if values.ndim not in (3, 4) or len(values) == 0:
-        raise DataError(
-            f"patches must be (n, row, col[, channel]) with n >= 1; got {values.shape}."
-        )
-    values = values[..., None] if values.ndim == 3 else values
-    return np.ascontiguousarray(values, np.float32)
-
-
-def _check_images(images: ndarray, config: ModelConfig) -> None:
-    """Refuse what training would choke on."""
-    if not np.isfinite(images).all():
-        bad = int((~np.isfinite(images)).any((1, 2, 3)).sum())
-        raise DataError(
-            f"{bad} of {len(images)} patches hold NaN or infinite pixels; drop them or "
-            "mend the images they were cut from."
-        )
-    if float(np.ptp(images)) == 0:
-        raise DataError("all patches are one constant; there is nothing to learn.")
-    if min(images.shape[1:3]) < 8:
-        raise DataError(
-            f"patches are {images.shape[1:3]} pixels; at least 8 x 8 are needed. "
-            "Cut larger ones."
-        )
-    if config.likelihood == "bernoulli" and (images.min() < 0 or images.max() > 1):
-        raise DataError(
-            "likelihood='bernoulli' needs pixels in [0, 1]; got "
-            f"[{images.min():.3g}, {images.max():.3g}]. Scale them, or take 'gaussian'."
-        )
 
 
 def model_from(config: Mapping[str, Any]) -> RVAE:

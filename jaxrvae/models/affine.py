@@ -16,7 +16,7 @@ from jaxrvae.geometry.grid import pixel_grid
 from jaxrvae.geometry.polar import PolarBasis
 from jaxrvae.geometry.pose import remove_pose, rotate
 from jaxrvae.geometry.resample import bilinear, cubic
-from jaxrvae.models.steerable import NOISE_GAIN, Features, polar_coefs
+from jaxrvae.models.steerable import NOISE_GAIN, Features, Projection, polar_coefs
 from jaxrvae.networks.decoders import DenseDecoder
 from jaxrvae.networks.encoders import TurnedCopies
 
@@ -99,21 +99,32 @@ class AffineModel:
         """Angular order of every complex coefficient, channel after channel."""
         return self.basis.orders * self.shape[2]
 
-    def projection(self) -> Float[Array, "pixel place reals"]:
-        """The basis on the pixels, at the centre alone."""
-        return self.basis.evaluate(pixel_grid(*self.shape[:2])).reshape(
-            -1, 1, 2 * self.basis.num_coefs
-        )
+    def projection(self) -> Projection:
+        """The basis on the pixels."""
+        values = self.basis.evaluate(pixel_grid(*self.shape[:2]))
+        return {"coefs": values.reshape(-1, 1, values.shape[-1])}
 
-    def features(self, projection: Array, images: Array) -> Features:
-        """Coefs (n, reals), and the images that the likelihood is of."""
+    def coefs(
+        self, projection: Projection, images: Float[Array, "n height width channel"]
+    ) -> Float[Array, "n reals"]:
+        """Polar coefficients of images as recorded, standardized."""
         standard = (images - self.offset) / self.scale
+        flat = standard.reshape(images.shape[0], -1, self.shape[2])
+        return polar_coefs(projection["coefs"], flat)[:, 0]
+
+    def compress(self, projection: Projection, images: Array) -> Features:
+        """Coefs (n, reals), and the images that the likelihood is of."""
         unit = (self.basis.num_reals / (self.shape[0] * self.shape[1])) ** 0.5
-        coefs = unit * polar_coefs(projection, standard)[:, 0]
+        standard = (images - self.offset) / self.scale
         return {
-            "coefs": coefs,
+            "coefs": unit * self.coefs(projection, images),
             "images": images if self.likelihood == "bernoulli" else standard,
         }
+
+    def expand(self, projection: Projection, features: Features) -> Features:
+        """The features as they are."""
+        del projection
+        return features
 
     def query(self, networks: AffineNetworks, features: Features) -> PoseQuery:
         """The posterior of pose and content."""

@@ -11,7 +11,7 @@ from jaxrvae.geometry.pose import remove_pose
 from jaxrvae.geometry.resample import cubic, spline_coefs
 from jaxrvae.models.affine import AffineModel, AffineNetworks, PoseQuery
 from jaxrvae.models.modes import angle_modes, symmetry_order
-from jaxrvae.models.steerable import Features, polar_coefs
+from jaxrvae.models.steerable import Features, Projection
 
 NUM_ANGLES = 96
 
@@ -19,7 +19,7 @@ NUM_ANGLES = 96
 def affine_posterior(
     model: AffineModel,
     networks: AffineNetworks,
-    projection: Array,
+    projection: Projection,
     features: Features,
     log_prior: Float[Array, " angle"],
 ) -> dict[str, Array]:
@@ -52,7 +52,7 @@ def affine_posterior(
     std = jnp.sqrt(jnp.diagonal(covariance, axis1=1, axis2=2))
     angle = wrap(pose[:, 0])
     images = model.recorded(networks, canonical)
-    coefs = polar_coefs(projection, (images - model.offset) / model.scale)[:, 0]
+    coefs = model.coefs(projection, images)
     variance = networks.noise**2
     if model.likelihood == "bernoulli":
         variance = (images * (1 - images)).mean() / jnp.square(model.scale).mean()

@@ -6,12 +6,12 @@ from flax import nnx
 
 from jaxrvae._typing import Array, Float, ndarray
 from jaxrvae.config import ModelConfig
+from jaxrvae.geometry.band import band
 from jaxrvae.geometry.polar import fourier_bessel
 from jaxrvae.models.affine import AffineModel, AffineNetworks
 from jaxrvae.models.steerable import (
     SteerableModel,
     SteerableNetworks,
-    band,
     place_ticks,
 )
 

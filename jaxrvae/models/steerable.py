@@ -14,6 +14,7 @@ import numpy as np
 from flax import nnx
 
 from jaxrvae._typing import Array, Float, ndarray
+from jaxrvae.geometry.band import band, band_modes
 from jaxrvae.geometry.circle import angle_grid
 from jaxrvae.geometry.grid import pixel_grid, shift_to_unit
 from jaxrvae.geometry.polar import PolarBasis
@@ -23,6 +24,7 @@ from jaxrvae.networks.encoders import ContentEncoder
 NOISE_GAIN = 10.0  # log noise moves so much faster than a weight
 
 Features = dict[str, Array]
+Projection = dict[str, Array]
 
 
 class SteerableNetworks(nnx.Module):
@@ -93,30 +95,34 @@ class SteerableModel:
         """Independent pixel values inside the band: what the noise acts on."""
         return int(band(self.shape, self.max_frequency).sum()) * self.shape[2]
 
-    def projection(self) -> Float[Array, "pixel place reals"]:
-        """The basis at every place of the grid, on the pixels."""
+    def projection(self) -> Projection:
+        """Pixels to the band's modes, and these to the basis at every place."""
         height, width, _ = self.shape
         x, y = np.meshgrid(self.ticks, self.ticks)
         places = shift_to_unit(jnp.stack([x.ravel(), y.ravel()], axis=-1), self.shape)
         points = pixel_grid(height, width).reshape(-1, 2)
-        return jnp.stack([self.basis.evaluate(points - t) for t in places], axis=1)
+        modes = jnp.asarray(band_modes(self.shape, self.max_frequency))
+        coefs = jax.lax.map(lambda t: modes.T @ self.basis.evaluate(points - t), places)
+        return {"modes": modes, "coefs": coefs.swapaxes(0, 1)}
 
-    def features(self, projection: Array, images: Array) -> Features:
-        """Coefficients at every place and the energy inside the band.
+    def compress(self, projection: Projection, images: Array) -> Features:
+        """The modes inside the band, (n, mode, channel): all that the model sees.
 
         Args:
             projection: As `projection()` gives it.
             images: (n, row, col, channel), as recorded.
-
-        Returns:
-            coefs (n, place, reals) and energy (n,).
         """
-        images = (images - self.offset) / self.scale
-        coefs = polar_coefs(projection, images)
-        spectrum = jnp.abs(jnp.fft.fft2(images, axes=(1, 2))) ** 2
-        inside = band(self.shape, self.max_frequency)[..., None]
-        pixels = self.shape[0] * self.shape[1]
-        return {"coefs": coefs, "energy": (spectrum * inside).sum((1, 2, 3)) / pixels}
+        standard = (images - self.offset) / self.scale
+        flat = standard.reshape(images.shape[0], -1, self.shape[2])
+        return {"modes": jnp.einsum("npc,pm->nmc", flat, projection["modes"])}
+
+    def expand(self, projection: Projection, features: Features) -> Features:
+        """Coefs (n, place, reals) at every place, and energy (n,), from the modes."""
+        modes = features["modes"]
+        return {
+            "coefs": polar_coefs(projection["coefs"], modes),
+            "energy": jnp.square(modes).sum((1, 2)),
+        }
 
     def content(
         self, networks: SteerableNetworks, features: Features
@@ -210,22 +216,14 @@ class SteerableModel:
 
 
 def polar_coefs(
-    projection: Float[Array, "pixel place reals"],
-    images: Float[Array, "n height width channel"],
+    projection: Float[Array, "point place reals"],
+    values: Float[Array, "n point channel"],
 ) -> Float[Array, "n place all_reals"]:
     """Coefficients of all channels at every place: real parts, then imaginary ones."""
-    flat = images.reshape(images.shape[0], -1, images.shape[-1])
-    coefs = jnp.einsum("npc,ptk->ntck", flat, projection)
+    coefs = jnp.einsum("npc,ptk->ntck", values, projection)
     real, imag = jnp.split(coefs, 2, axis=-1)
     parts = [part.reshape(*part.shape[:2], -1) for part in (real, imag)]
     return jnp.concatenate(parts, axis=-1)
-
-
-def band(shape: tuple[int, ...], max_frequency: float) -> ndarray:
-    """(row, col) where the discrete spectrum lies inside the band."""
-    rows = np.fft.fftfreq(shape[0])[:, None]
-    columns = np.fft.fftfreq(shape[1])[None]
-    return np.hypot(rows, columns) <= max_frequency
 
 
 def place_ticks(max_shift: float, max_frequency: float) -> tuple[float, ...]:

@@ -1,0 +1,42 @@
+"""Patches as the array that the models take, and refused where they cannot be."""
+
+import numpy as np
+
+from jaxrvae._checks import DataError
+from jaxrvae._typing import ndarray
+from jaxrvae.data.containers import Patches
+
+LEAST_SIZE = 8  # pixels along either side
+
+
+def as_images(patches: Patches | ndarray) -> ndarray:
+    """(n, row, col, channel) float32."""
+    values = patches.values if isinstance(patches, Patches) else np.asarray(patches)
+    if values.ndim not in (3, 4) or len(values) == 0:
+        raise DataError(
+            f"patches must be (n, row, col[, channel]) with n >= 1; got {values.shape}."
+        )
+    values = values[..., None] if values.ndim == 3 else values
+    return np.ascontiguousarray(values, np.float32)
+
+
+def check_images(images: ndarray, unit_range: bool) -> None:
+    """Refuse what training would choke on."""
+    if not np.isfinite(images).all():
+        bad = int((~np.isfinite(images)).any((1, 2, 3)).sum())
+        raise DataError(
+            f"{bad} of {len(images)} patches hold NaN or infinite pixels; drop them or "
+            "mend the images they were cut from."
+        )
+    if float(np.ptp(images)) == 0:
+        raise DataError("all patches are one constant; there is nothing to learn.")
+    if min(images.shape[1:3]) < LEAST_SIZE:
+        raise DataError(
+            f"patches are {images.shape[1:3]} pixels; at least {LEAST_SIZE} x "
+            f"{LEAST_SIZE} are needed. Cut larger ones."
+        )
+    if unit_range and (images.min() < 0 or images.max() > 1):
+        raise DataError(
+            "likelihood='bernoulli' needs pixels in [0, 1]; got "
+            f"[{images.min():.3g}, {images.max():.3g}]. Scale them, or take 'gaussian'."
+        )

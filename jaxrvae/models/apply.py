@@ -1,0 +1,107 @@
+"""The model's passes over images, compiled once each and run in chunks."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from jaxrvae._typing import Array, ndarray
+from jaxrvae.config import ModelConfig
+from jaxrvae.geometry.grid import pixel_grid
+from jaxrvae.models.affine_posterior import affine_posterior
+from jaxrvae.models.build import Model, build_networks
+from jaxrvae.models.steerable import SteerableModel
+from jaxrvae.models.steerable_posterior import steerable_posterior
+
+CHUNK = 256  # images at a time outside training: bounds the memory
+
+
+def fresh_networks(
+    model: Model, config: ModelConfig, images: ndarray
+) -> tuple[Any, Any]:
+    """The networks' graph and fresh weights, made by one compiled program."""
+    graphs = []
+
+    @jax.jit
+    def weights() -> Any:
+        graph, params = nnx.split(build_networks(model, config, images), nnx.Param)
+        graphs.append(graph)
+        return params
+
+    params = weights()
+    return graphs[0], params
+
+
+@jax.jit
+def project(model: Model) -> dict[str, Array]:
+    """The model's maps from pixels to what it reads, as arrays."""
+    return model.projection()
+
+
+@jax.jit(static_argnums=3)
+def features(
+    model: Model, projection: dict[str, Array], images: Array, expanded: bool
+) -> dict[str, Array]:
+    """What the model reads of the images: in full, or the least it can be made from."""
+    found = model.compress(projection, images)
+    return model.expand(projection, found) if expanded else found
+
+
+@jax.jit(static_argnums=1)
+def encode(
+    model: Model,
+    graph: Any,
+    params: Any,
+    projection: dict[str, Array],
+    images: Array,
+    log_prior: Array,
+) -> dict[str, Array]:
+    """The posterior of content and pose, as `Latents` holds it."""
+    networks: Any = nnx.merge(graph, params)
+    found = model.expand(projection, model.compress(projection, images))
+    if isinstance(model, SteerableModel):
+        return steerable_posterior(model, networks, found, log_prior)
+    return affine_posterior(model, networks, projection, found, log_prior)
+
+
+@jax.jit(static_argnums=1)
+def decode(model: Model, graph: Any, params: Any, both: Array) -> Array:
+    """Images in recorded units.
+
+    Args:
+        both: (n, latent + 4) content, then angle, shift (unit lengths, y up), scale.
+    """
+    networks: Any = nnx.merge(graph, params)
+    content, poses = both[:, :-4], both[:, -4:]
+    canonical = model.canonical(networks, content)
+
+    if isinstance(model, SteerableModel):
+        return jax.vmap(lambda c, p: model.render(c, p[0], p[1:3], p[3]))(
+            canonical, poses
+        )
+    points = pixel_grid(*model.shape[:2])
+    rendered = jax.vmap(lambda c, p: model.render(c, points, p[0], p[1:3], p[3]))(
+        canonical, poses
+    )
+    return model.recorded(networks, rendered)
+
+
+def in_chunks(
+    function: Callable[[Array], dict[str, Array]], images: ndarray
+) -> dict[str, ndarray]:
+    """The function's arrays for all images, a fixed number at a time."""
+    chunk = min(CHUNK, len(images))
+    found: list[dict[str, ndarray]] = []
+    for start in range(0, len(images), chunk):
+        part = images[start : start + chunk]
+        short = chunk - len(part)
+        if short:
+            part = np.concatenate([part, np.repeat(part[-1:], short, axis=0)])
+        values = function(jnp.asarray(part))
+        found.append(
+            {name: np.asarray(v)[: chunk - short] for name, v in values.items()}
+        )
+    return {name: np.concatenate([f[name] for f in found]) for name in found[0]}
