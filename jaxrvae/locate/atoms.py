@@ -1,23 +1,25 @@
 """Frames to atoms: where they are, how bright, how wide, and how sure."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 
 from jaxrvae._checks import DataError, between, positive
+from jaxrvae._typing import Number
 from jaxrvae.data.containers import Frame, Frames
-from jaxrvae.locate import seek
+from jaxrvae.locate.seek import Found, Options, seek
 
-COLUMNS = ["frame", "x", "y", "intensity", "sigma", "confidence"]
+NUM_SAMPLED = 5  # frames whose distances of neighbours are taken for all
+UNLIKE = 0.15  # a sampled frame's own distance that far off is not used
 
 
 def find_atoms(
     movie: Frames,
     *,
-    spacing: float | None = None,
-    channel: int = 0,
-    false_share: float = 0.01,
-    least_confidence: float = 0.5,
-    num_rounds: int = 3,
+    spacing: Number | None = None,
+    channel: int | str = 0,
+    false_share: Number = 0.01,
 ) -> pd.DataFrame:
     """Atoms (or atomic columns) of every frame, to a fraction of a pixel.
 
@@ -25,55 +27,84 @@ def find_atoms(
     the filtered image start a model of overlapping Gaussians on a smooth background
     that is fitted to the raw pixels for all atoms at once. What the residual still
     holds above the noise is added, what the fit finds no evidence for is taken out,
-    and the model fitted again.
+    and the model fitted again. Atoms are bright; they share a width within 10 % and
+    scatter little in the distance to their nearest neighbour. Some 0.2 s for 300 atoms.
 
     Args:
-        movie: Frames with bright atoms (annular dark field, or inverted bright field).
+        movie: Annular dark-field frames, or others in which atoms are bright.
         spacing: Distance of neighbouring atoms in nm (in pixels where the pixel size
-            is not known). Without it, that of the filtered image's maxima.
-        channel: Which channel, where images have several.
-        false_share: Atoms expected from noise alone, as a share of the sites that the
-            frame has room for.
-        least_confidence: Atoms less probable than this are left out.
-        num_rounds: Times that the residual is searched for more.
+            is not known). Without it, that of the filtered images' maxima: the median
+            over frames with known pixel size, each frame's own elsewhere.
+        channel: Index or name of the channel, where images have several.
+        false_share: Atoms that noise alone may add, as a share of the sites that a
+            frame has room for; nominal, for noise without correlations.
 
     Returns:
         One row an atom: frame (its number), x and y (pixels), intensity (peak height
         above the background, in the image's units), sigma (Gaussian width, pixels) and
-        confidence (the probability that it is an atom and not noise).
+        confidence (the probability that it is an atom and not noise, calibrated on
+        simulated graphene).
 
     Raises:
-        DataError: A frame holds no atoms.
+        DataError: A frame holds no atoms, or frame numbers repeat.
+
+    >>> from jaxrvae.simulate import simulate
+    >>> movie = simulate("graphene", seed=0, num_frames=1, size=64, snr=5.0)
+    >>> find_atoms(movie).columns.tolist()
+    ['frame', 'x', 'y', 'intensity', 'sigma', 'confidence']
     """
     if spacing is not None:
         positive("spacing", spacing, "It is in nm, or pixels without a pixel size.")
     between("false_share", false_share, 1e-9, 0.5)
-    between("least_confidence", least_confidence, 0.0, 1.0)
     movie.index_by_number()
+    options = Options(false_share=false_share)
+    which = _channel(movie, channel)
+    done, usual = ({}, None) if spacing else _sampled(movie, which, options)
     tables = []
-    for frame in movie:
-        options = seek.Options(
-            spacing=_in_pixels(spacing, frame),
-            false_share=false_share,
-            num_rounds=num_rounds,
-        )
-        image = _image(frame, channel)
-        found = seek.seek(image, options).table
-        if found is None or not len(found):
+    for i, frame in enumerate(movie):
+        found = done.get(i)
+        if found is None:
+            distance = spacing if frame.pixel_size is None else spacing or usual
+            pixels = None if distance is None else distance / (frame.pixel_size or 1)
+            own = dataclasses.replace(options, spacing=pixels)
+            found = seek(_image(frame, which), own)
+        if found.table.empty:
             raise DataError(
                 f"{frame.name or f'frame {frame.number}'}: expected atoms; found none"
                 " above the noise. Check the channel and that atoms are bright, or give"
                 " their distance: find_atoms(movie, spacing=nm)."
             )
-        found.insert(0, "frame", frame.number)
-        tables.append(found)
-    return pd.concat(tables, ignore_index=True)[COLUMNS]
+        found.table.insert(0, "frame", frame.number)
+        tables.append(found.table)
+    return pd.concat(tables, ignore_index=True)
 
 
-def _in_pixels(spacing: float | None, frame: Frame) -> float | None:
-    if spacing is None or frame.pixel_size is None:
-        return spacing
-    return spacing / frame.pixel_size
+def _sampled(
+    movie: Frames, channel: int, options: Options
+) -> tuple[dict[int, Found], float | None]:
+    """The atoms of a few frames, and the distance of neighbours that is usual, nm."""
+    known = [i for i, frame in enumerate(movie) if frame.pixel_size is not None]
+    if not known:
+        return {}, None
+    places = np.linspace(0, len(known) - 1, min(NUM_SAMPLED, len(known)))
+    done, distances = {}, {}
+    for i in (known[int(place)] for place in np.unique(places.round())):
+        frame = movie[i]
+        done[i] = seek(_image(frame, channel), options)
+        distances[i] = done[i].spacing * (frame.pixel_size or 1.0)
+    usual = float(np.median(list(distances.values())))
+    alike = [i for i in done if abs(distances[i] / usual - 1) < UNLIKE]
+    return {i: done[i] for i in alike}, usual
+
+
+def _channel(movie: Frames, channel: int | str) -> int:
+    names = list(movie.channels)
+    if isinstance(channel, str):
+        if channel not in names:
+            raise ValueError(f"channel must be one of {names}; got {channel!r}.")
+        return names.index(channel)
+    between("channel", channel, 0, len(names) - 1, f"The channels are {names}.")
+    return channel
 
 
 def _image(frame: Frame, channel: int) -> np.ndarray:

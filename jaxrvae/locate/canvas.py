@@ -9,6 +9,7 @@ import numpy as np
 from jaxrvae._typing import Float
 from jaxrvae.locate.gaussians import Atoms, Model, Scene, background, fit
 
+REACH = 3.8  # sigmas from an atom's centre to the edge of its window
 BINNED_WIDTH = 2.0  # sigma in pixels below which binning would lose detail
 BACKGROUND_SHARE = 5.0  # knots of the background stand this many neighbours apart
 WIDTH_SHARE = 0.32  # expected sigma over the distance of neighbours
@@ -58,7 +59,7 @@ class Canvas:
         """The model with these atoms, (n, 4), fitted."""
         whole, present = padded(params)
         start = model._replace(atoms=Atoms(jnp.asarray(whole), jnp.asarray(present)))
-        model, rest, _ = fit(self.scene, start, size=self.size)
+        model, rest = fit(self.scene, start, size=self.size)
         rows, columns = self.shape
         rest = np.asarray(rest)[:rows, :columns]
         level = np.asarray(background(self.scene, model.knots))[:rows, :columns]
@@ -96,7 +97,7 @@ def make_canvas(
     whole = np.pad(image, [(0, -side % step) for side in image.shape], mode="edge")
     rows, columns = whole.shape[0] // step, whole.shape[1] // step
     small = whole.reshape(rows, step, columns, step).mean(axis=(1, 3))
-    size = 2 * bucket(4.2 * sigma / step, (6, 8, 10, 12, 14, 17, 20, 25, 30, 40)) + 1
+    size = 2 * bucket(REACH * sigma / step, (5, 7, 9, 11, 13, 16, 20, 25, 32, 40)) + 1
     sides = [
         bucket(max(side, size), (64, 96, 128, 192, 256, 384, 512))
         for side in (rows, columns)
@@ -120,7 +121,7 @@ def make_canvas(
 def padded(params: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Atoms filled up to one of few numbers, and 1 where they are there."""
     num = len(params)
-    total = bucket(num, (64, 128, 256, 512, 1024, 2048))
+    total = bucket(num, (64, 96, 128, 192, 256, 384, 512, 768, 1024))
     whole = np.tile(np.array([8.0, 8.0, 0.0, 0.0], np.float32), (total, 1))
     whole[:num] = params
     return whole, (np.arange(total) < num).astype(np.float32)

@@ -54,7 +54,7 @@ def noise_of(
     Levels of brightness share the image's area equally: a few bright atoms, whose
     neighbours may still be missing from the model, do not make a level of their own.
     """
-    order = np.argsort(bright, axis=None)
+    order: np.ndarray = np.argsort(bright, axis=None)
     parts = np.array_split(order, NUM_LEVELS)
     levels = np.array([float(np.median(bright.flat[part])) for part in parts])
     spread = [float(np.median(np.abs(scores.flat[part]))) for part in parts]
@@ -78,7 +78,8 @@ def scores_of(params: np.ndarray, noise: np.ndarray | float) -> np.ndarray:
     linked = np.zeros((len(whole), NUM_LINKED), np.float32)
     k = min(NUM_LINKED, num - 1)
     if k:
-        distance, near = KDTree(params[:, :2]).query(params[:, :2], k=k + 1)
+        found = KDTree(params[:, :2]).query(params[:, :2], k=k + 1)
+        distance, near = np.asarray(found[0]), np.asarray(found[1])
         index[:num, :k] = near[:, 1:]
         linked[:num, :k] = distance[:, 1:] < 5 * np.exp(params[:, 3:])
     whole[num:, 2] = 1.0
@@ -114,19 +115,23 @@ def less_crowding(params: np.ndarray, scores: np.ndarray) -> np.ndarray:
 def stays(params: np.ndarray, scores: np.ndarray, least: float, usual: float):
     """(n,) False for the atoms to be taken out now.
 
-    Atoms nearer to each other than the hard core: of those in conflict the one goes
-    whose score, shared out among its conflicts, is least. Atoms below the least score:
-    only the worst of its surroundings, for the others gain when it has gone.
+    Of atoms nearer to each other than the hard core the one goes whose evidence is
+    least against that of all it is in conflict with: one between two good ones, but
+    not a bright one with several ghosts. Of atoms below the least score only the worst
+    of its surroundings goes, for the others gain when it has gone.
     """
     from scipy.spatial import KDTree
 
     tree = KDTree(params[:, :2])
     keep = np.ones(len(params), bool)
+    evidence = np.maximum(scores, 1e-3) ** 2
     pairs = tree.query_pairs(HARD_CORE * usual, output_type="ndarray")
     while len(pairs):
-        conflicts = np.bincount(pairs.ravel(), minlength=len(params))
-        share = np.where(conflicts > 0, scores / np.maximum(conflicts, 1), np.inf)
-        worst = int(np.argmin(share))
+        against = np.zeros(len(params))
+        np.add.at(against, pairs, evidence[pairs[:, ::-1]])
+        worst = int(
+            np.argmin(np.where(against > 0, evidence / (against + 1e-9), np.inf))
+        )
         keep[worst] = False
         pairs = pairs[(pairs != worst).all(axis=1)]
     low = scores < least

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 
 from jaxrvae._typing import Array, Float, Int
 
+LEAST_GAIN = 1.0  # of the log posterior, for another step
 KNOT_DAMPING = 1e-3  # of the normal matrix, against knots that no pixel holds
 
 
@@ -294,22 +295,23 @@ def fit(
     model: Model,
     *,
     size: int,
-    num_steps: int = 8,
-    num_inner: int = 16,
-) -> tuple[Model, Float[Array, "row col"], Float[Array, " num_steps"]]:
-    """The model after damped Gauss-Newton steps, its residual, and the cost's course.
+    num_steps: int = 12,
+    num_inner: int = 8,
+) -> tuple[Model, Float[Array, "row col"]]:
+    """The model after damped Gauss-Newton steps, and its residual.
 
     Args:
         scene: The image and what is known of it.
         model: Where to start.
         size: Side of an atom's window in pixels, odd.
-        num_steps: Gauss-Newton steps (Levenberg's damping; worse ones are undone).
+        num_steps: Gauss-Newton steps at most; the last one is that which gains next to
+            nothing. Steps that lose are undone and damped more (Levenberg).
         num_inner: Conjugate gradient steps in each, at most.
     """
     shape = (scene.image.shape[0], scene.image.shape[1])
 
-    def body(carry, _):
-        model, rest, cost, damping = carry
+    def body(carry):
+        model, rest, cost, damping, _, count = carry
         at = windows(model.atoms.params, model.aspect, shape, size)
         down = _downhill(scene, model, at, rest)
         tried = _moved(model, _step(scene, model, at, down, damping, num_inner))
@@ -318,11 +320,15 @@ def fit(
         better = new < cost
         model = jax.tree.map(lambda a, b: jnp.where(better, a, b), tried, model)
         rest = jnp.where(better, left, rest)
-        cost = jnp.where(better, new, cost)
+        done = better & (cost - new < LEAST_GAIN)
         damping = jnp.clip(jnp.where(better, damping / 5, damping * 5), 1e-4, 1e4)
-        return (model, rest, cost, damping), cost
+        return model, rest, jnp.where(better, new, cost), damping, done, count + 1
+
+    def unfinished(carry):
+        return ~carry[4] & (carry[5] < num_steps)
 
     rest = residual(scene, model, size)
-    carry = (model, rest, _cost(scene, model, rest), jnp.asarray(0.01))
-    (model, rest, _, _), course = jax.lax.scan(body, carry, length=num_steps)
-    return model, rest * (scene.weight > 0), course
+    cost = _cost(scene, model, rest)
+    start = (model, rest, cost, jnp.asarray(0.01), jnp.asarray(False), jnp.asarray(0))
+    model, rest, *_ = jax.lax.while_loop(unfinished, body, start)
+    return model, rest * (scene.weight > 0)

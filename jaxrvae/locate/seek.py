@@ -23,6 +23,7 @@ from jaxrvae.locate.spectrum import Denoised, denoise
 ENTER = 2.0  # standard deviations of the residual that make a candidate
 NEAR = 0.5  # candidates are not nearer to atoms than this share of the usual distance
 NUM_PRUNINGS = 8
+LOGIT = (1.8, 1.25)  # of being an atom, by score: fitted to simulated graphene
 RESTART = 1.25  # the distance found over that started from, which calls for a restart
 NUM_STARTS = 3
 FAMILY = 0.01  # probability that noise alone makes an image pass for one with atoms
@@ -111,8 +112,9 @@ def _once(
             new = more(on, fitted, params, excess, NEAR * usual)
             params = np.concatenate([params, new])
     if not len(params) or scores.max() < _surely(image.size, spacing):
-        params, scores = params[:0], scores[:0]
-    return _table(on, params, scores, least)
+        return _table(on, params[:0], scores[:0])
+    params = on.fit(model, params).params  # without those that went last
+    return _table(on, params, scores)
 
 
 def _surely(num_pixels: int, spacing: float) -> float:
@@ -161,18 +163,16 @@ def _prune(
     return params, scores
 
 
-def _table(
-    on: Canvas, params: np.ndarray, scores: np.ndarray, least: float
-) -> pd.DataFrame:
+def _table(on: Canvas, params: np.ndarray, scores: np.ndarray) -> pd.DataFrame:
     xy = on.to_image(params[:, :2].astype(np.float64))
-    pixel = (1 - 1 / on.bin**2) / 12  # what binning adds to the variance
-    sigma = np.sqrt(np.maximum(np.exp(2.0 * params[:, 3]) - pixel, 0.01))
+    binned = np.exp(2.0 * params[:, 3].astype(np.float64))
+    variance = np.maximum(binned - (1 - 1 / on.bin**2) / 12, 0.01)  # without binning's
     return pd.DataFrame(
         {
             "x": xy[:, 0],
             "y": xy[:, 1],
-            "intensity": params[:, 2].astype(np.float64),
-            "sigma": on.bin * sigma,
-            "confidence": 1 - 0.5 * np.exp(-np.maximum(scores - least, 0)),
+            "intensity": params[:, 2] * binned / variance,
+            "sigma": on.bin * np.sqrt(variance),
+            "confidence": 1 / (1 + np.exp(LOGIT[0] - LOGIT[1] * scores)),
         }
     )
