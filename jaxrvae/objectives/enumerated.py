@@ -64,7 +64,8 @@ def affine_loss(
         kl_pose += kl_normal(query.shift, query.shift_log_std, model.shift_std).sum(-1)
     log_weights = jax.nn.log_softmax(query.logits, axis=-1)
     loc, concentration = angle_prior
-    log_prior = concentration * jnp.cos(angle - loc) - np.log(np.i0(concentration))
+    log_prior = concentration * (jnp.cos(angle - loc) - 1)
+    log_prior -= jnp.log(jax.scipy.special.i0e(concentration))
     kl_turn = log_weights + np.log(model.num_turns) - log_prior
     bound = (jnp.exp(log_weights) * (likelihood - kl_pose - kl_turn)).sum(-1)
     kl_content = kl_normal(query.content, query.content_log_std).sum(-1)

@@ -1,0 +1,199 @@
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.special import ive, logsumexp
+
+from jaxrvae.geometry.polar import fourier_bessel, turn
+from jaxrvae.models import apply
+from jaxrvae.models.steerable import SteerableModel
+from jaxrvae.objectives.marginal import marginal_log_likelihood
+
+SIZE, FREQUENCY, NUMBER = 16, 0.2, 6
+BASIS = fourier_bessel(SIZE, SIZE, FREQUENCY)
+
+
+def make_model(ticks=(0.0,), num_angles=96):
+    return SteerableModel(
+        BASIS,
+        jnp.zeros(1),
+        jnp.ones(1),
+        (SIZE, SIZE, 1),
+        FREQUENCY,
+        tuple(float(tick) for tick in ticks),
+        num_angles,
+    )
+
+
+def features_of(model, images):
+    return apply.features(model, apply.project(model), images, True)
+
+
+def smooth_canonical(number=NUMBER, seed=0):
+    """Coefficients, of unit norm, of images of four blobs away from the edge."""
+    rng = np.random.default_rng(seed)
+    rows, columns = np.mgrid[:SIZE, :SIZE] - (SIZE - 1) / 2
+    places = rng.uniform(-2.5, 2.5, (number, 4, 2, 1, 1))
+    square = (columns - places[:, :, 0]) ** 2 + (rows - places[:, :, 1]) ** 2
+    heights = rng.uniform(-1, 1, (number, 4, 1, 1))
+    images = jnp.asarray((heights * np.exp(-square / 4)).sum(1), jnp.float32)
+    coefs = features_of(make_model(), images[..., None])["coefs"][:, 0]
+    return coefs / jnp.linalg.norm(coefs, axis=1, keepdims=True)
+
+
+def observed(model, canonical, noise, seed=1):
+    """Features of the canonical images at random poses, with noise."""
+    rng = np.random.default_rng(seed)
+    number, reach = len(canonical), 0.7 * max(model.ticks)
+    angle = rng.uniform(-np.pi, np.pi, number)
+    shift = rng.uniform(-reach, reach, (number, 2)) / (SIZE / 2)
+    images = jax.jit(jax.vmap(model.render))(
+        canonical,
+        jnp.asarray(angle, jnp.float32),
+        jnp.asarray(shift, jnp.float32),
+        jnp.ones(number),
+    )
+    images += noise * rng.standard_normal(images.shape, dtype=np.float32)
+    return jnp.asarray(images, jnp.float32)
+
+
+evaluate = jax.jit(marginal_log_likelihood)
+
+
+def found_for(model, images, canonical, noise, log_prior=None):
+    log_prior = jnp.zeros(96) if log_prior is None else log_prior
+    features = features_of(model, images)
+    return evaluate(model, features, canonical, jnp.float32(noise**2), log_prior)
+
+
+def integrated(fine, coarse, images, canonical, noise, log_prior=0.0):
+    """The same by summing a fine grid of poses in float64.
+
+    Each of the coarse grid's places stands for the square of one step around it.
+    """
+    features = features_of(fine, images)
+    harmonics = fine.fold(features["coefs"], canonical)
+    grid = np.asarray(jax.jit(type(fine).correlations)(fine, harmonics), np.float64)
+    share = 1.0
+    if len(coarse.ticks) > 1:
+        steps = [model.ticks[1] - model.ticks[0] for model in (fine, coarse)]
+        share = (steps[0] / (steps[1] * len(coarse.ticks))) ** 2
+    weighted = (grid / noise**2 + log_prior).reshape(len(images), -1)
+    correlation = logsumexp(weighted, axis=1) + np.log(share / fine.num_angles)
+    square = np.asarray(features["energy"]) + np.square(np.asarray(canonical)).sum(1)
+    constant = 0.5 * coarse.num_modes * np.log(2 * np.pi * noise**2)
+    return correlation - 0.5 * square / noise**2 - constant
+
+
+def von_mises(angles, loc, concentration):
+    normal = np.log(ive(0, concentration)) + concentration
+    return concentration * np.cos(angles - loc) - normal
+
+
+# A peak is about one grid step wide at noise 0.3, a tenth of one at 0.02.
+@pytest.mark.parametrize("noise", [1.0, 0.3, 0.1, 0.05, 0.02])
+def test_angle_is_integrated_to_a_twentieth_of_a_nat(noise):
+    model, canonical = make_model(), smooth_canonical()
+    images = observed(model, canonical, noise)
+    found = found_for(model, images, canonical, noise)
+    fine = make_model(num_angles=96 * 64)
+    expected = integrated(fine, model, images, canonical, noise)
+    np.testing.assert_allclose(found, expected, atol=0.05)
+
+
+def test_without_the_correction_a_narrow_peak_would_be_missed():
+    model, canonical = make_model(), smooth_canonical()
+    images = observed(model, canonical, 0.02)
+    expected = integrated(
+        make_model(num_angles=96 * 64), model, images, canonical, 0.02
+    )
+    grid_alone = integrated(model, model, images, canonical, 0.02)
+    assert np.abs(grid_alone - expected).max() > 0.5
+
+
+# The peak is wider than the step of the places at noise 1, half a step at 0.5.
+@pytest.mark.parametrize(("noise", "nats"), [(1.0, 0.1), (0.5, 0.2)])
+def test_angle_and_shift_are_integrated(noise, nats):
+    model, canonical = make_model(np.linspace(-2, 2, 5)), smooth_canonical()
+    images = observed(model, canonical, noise)
+    found = found_for(model, images, canonical, noise)
+    fine = make_model(np.linspace(-2.5, 2.5, 41), 192)
+    expected = integrated(fine, model, images, canonical, noise)
+    np.testing.assert_allclose(found, expected, atol=nats)
+
+
+@pytest.mark.parametrize("noise", [1.0, 0.1])
+def test_prior_of_the_angle_weighs_the_angles(noise):
+    model, canonical = make_model(), smooth_canonical()
+    images = observed(model, canonical, noise)
+    log_prior = von_mises(model.angles(), 0.5, 4.0)
+    found = found_for(
+        model,
+        images,
+        canonical,
+        noise,
+        jnp.asarray(log_prior, jnp.float32),
+    )
+    fine = make_model(num_angles=96 * 64)
+    fine_prior = von_mises(fine.angles(), 0.5, 4.0)
+    expected = integrated(fine, model, images, canonical, noise, fine_prior)
+    # the correction leaves the prior's own curvature out
+    np.testing.assert_allclose(found, expected, atol=0.1)
+
+
+@pytest.mark.parametrize("ticks", [(0.0,), (-2.0, 0.0, 2.0)])
+def test_value_does_not_change_with_a_quarter_turn_of_the_image(ticks):
+    model, canonical = make_model(ticks), smooth_canonical()
+    images = observed(model, canonical, 0.1)
+    turned = jnp.rot90(images, axes=(1, 2))
+    args = canonical, 0.1
+    np.testing.assert_allclose(
+        found_for(model, turned, *args), found_for(model, images, *args), rtol=1e-4
+    )
+
+
+def test_value_does_not_change_with_a_turn_by_one_step_of_the_grid():
+    model, canonical = make_model(), smooth_canonical()
+    features = features_of(model, observed(model, canonical, 0.05))
+    step = jnp.full((NUMBER, 1), 2 * np.pi / 96)
+    turned = turn(features["coefs"], jnp.array(model.orders), step)
+    values = [
+        evaluate(
+            model,
+            {**features, "coefs": coefs},
+            canonical,
+            jnp.float32(0.0025),
+            jnp.zeros(96),
+        )
+        for coefs in (features["coefs"], turned)
+    ]
+    np.testing.assert_allclose(values[1], values[0], rtol=1e-4)
+
+
+def test_slope_against_finite_differences():
+    model, canonical = make_model(np.linspace(-2, 2, 5)), smooth_canonical(2)
+    images = observed(model, canonical, 0.3)
+    toward = smooth_canonical(2, seed=9)
+
+    def total(size):
+        moved = canonical + size * toward
+        return found_for(model, images, moved, 0.3).sum()
+
+    slope = jax.jit(jax.grad(total))(jnp.float32(0.0))
+    finite = (total(jnp.float32(0.005)) - total(jnp.float32(-0.005))) / 0.01
+    np.testing.assert_allclose(slope, finite, rtol=0.02, atol=0.02)
+
+
+def test_noise_that_explains_the_residual_is_the_likeliest():
+    model, canonical = make_model(), smooth_canonical(40)
+    images = observed(model, canonical, 0.1)
+    levels = [0.08, 0.1, 0.125]
+    values = [found_for(model, images, canonical, level).mean() for level in levels]
+    assert values[1] > max(values[0], values[2])
+
+
+def test_model_is_immutable():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        make_model().ticks = (1.0,)
