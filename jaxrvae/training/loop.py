@@ -104,17 +104,21 @@ def train(
         compile_seconds = time.perf_counter() - start
         bar = stack.enter_context(_progress(epochs, first, progress))
         saved = time.perf_counter()
+        before = state, len(history)
         for epoch in range(first, epochs):
             start = time.perf_counter()
             new, metrics = epoch_step(state, features, jax.random.fold_in(key, epoch))
             row = {name: float(value) for name, value in metrics.items()}
             seconds = time.perf_counter() - start
+            started = row.pop("first_loss")
             if not math.isfinite(row["loss"]):
-                if run is not None and first < epoch:
-                    run.save(epoch * steps, state, history)
+                if not math.isfinite(started):  # the last step before was one too far
+                    state, history = before[0], history[: before[1]]
+                if run is not None and history:
+                    run.save(len(history) * steps, state, history)
                 good = Fitted(state[0], history, compile_seconds)
                 raise Diverged(_diverged(epoch, run_dir, history), good)
-            state = new
+            before, state = (state, epoch), new
             history.append(
                 {"epoch": epoch + 1, "step": (epoch + 1) * steps, **row}
                 | {"seconds": seconds}
@@ -142,7 +146,10 @@ def _make_epoch(
     steps: int,
     batch_size: int,
 ) -> Callable[[Any, Any, PRNGKey], tuple[Any, dict[str, Array]]]:
-    """(state, features, key) to (state, means over the epoch), to be compiled."""
+    """(state, features, key) to (state, means over the epoch), to be compiled.
+
+    `first_loss`, beside the means, is that of the state given.
+    """
 
     def epoch(state: Any, features: Any, key: PRNGKey) -> tuple[Any, dict[str, Array]]:
         order_key, noise_key = jax.random.split(key)
@@ -163,14 +170,17 @@ def _make_epoch(
             return (params, optimizer_state), {"loss": value, **parts}
 
         state, metrics = jax.lax.scan(step, state, (batches, keys))
-        return state, jax.tree.map(jnp.mean, metrics)
+        means = jax.tree.map(jnp.mean, metrics)
+        return state, {**means, "first_loss": metrics["loss"][0]}
 
     return epoch
 
 
 def _diverged(epoch: int, run_dir: object, history: list[dict[str, float]]) -> str:
     """The one line that says what happened and what is left."""
-    kept = f"the model of epoch {epoch} is kept" if history else "nothing is kept"
+    kept = (
+        f"the model of epoch {len(history)} is kept" if history else "nothing is kept"
+    )
     where = f" in {run_dir}" if run_dir is not None and history else ""
     return (
         f"the loss stopped being finite in epoch {epoch + 1}; {kept}{where}. "
