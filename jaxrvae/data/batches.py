@@ -10,24 +10,25 @@ LEAST_SIZE = 8  # pixels along either side
 
 
 def as_images(patches: Patches | ndarray) -> ndarray:
-    """(n, row, col, channel) float32."""
+    """(n, row, col, channel) float32, all of it finite."""
     values = patches.values if isinstance(patches, Patches) else np.asarray(patches)
     if values.ndim not in (3, 4) or len(values) == 0:
         raise DataError(
             f"patches must be (n, row, col[, channel]) with n >= 1; got {values.shape}."
         )
     values = values[..., None] if values.ndim == 3 else values
-    return np.ascontiguousarray(values, np.float32)
-
-
-def check_images(images: ndarray, unit_range: bool) -> None:
-    """Refuse what training would choke on."""
+    images = np.ascontiguousarray(values, np.float32)
     if not np.isfinite(images).all():
         bad = int((~np.isfinite(images)).any((1, 2, 3)).sum())
         raise DataError(
             f"{bad} of {len(images)} patches hold NaN or infinite pixels; drop them or "
             "mend the images they were cut from."
         )
+    return images
+
+
+def check_images(images: ndarray, unit_range: bool) -> None:
+    """Refuse what training would choke on."""
     if float(np.ptp(images)) == 0:
         raise DataError("all patches are one constant; there is nothing to learn.")
     if min(images.shape[1:3]) < LEAST_SIZE:
