@@ -17,6 +17,7 @@ from jaxrvae.models.steerable import SteerableModel
 from jaxrvae.models.steerable_posterior import steerable_posterior
 
 CHUNK = 256  # images at a time outside training: bounds the memory
+SMALL_CHUNK = 16  # where there are no more: at most two sizes are ever compiled
 
 
 def fresh_networks(
@@ -93,7 +94,7 @@ def in_chunks(
     function: Callable[[Array], dict[str, Array]], images: ndarray
 ) -> dict[str, ndarray]:
     """The function's arrays for all images, a fixed number at a time."""
-    chunk = min(CHUNK, len(images))
+    chunk = SMALL_CHUNK if len(images) <= SMALL_CHUNK else CHUNK
     found: list[dict[str, ndarray]] = []
     for start in range(0, len(images), chunk):
         part = images[start : start + chunk]

@@ -79,6 +79,7 @@ def _standards(
     """Offset: the median along the patches' edges. Scale: the spread around it."""
     offset = np.median(_edge(sample), axis=0)
     scale = np.sqrt(np.square(sample - offset).mean((0, 1, 2)))
+    scale = np.where(scale > 0, scale, 1.0)  # a channel that is constant
     return jnp.asarray(offset, jnp.float32), jnp.asarray(scale, jnp.float32)
 
 
