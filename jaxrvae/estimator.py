@@ -104,6 +104,7 @@ class RVAE:
         batch_size: int = 100,
         learning_rate: float = 2e-3,
         run_dir: str | Path | None = None,
+        save_seconds: float = 20.0,
         progress: bool = True,
     ) -> "RVAE":
         """Train from fresh weights, or from the last checkpoint in the run directory.
@@ -113,6 +114,7 @@ class RVAE:
             epochs: Passes over the images; None: enough for 1200 steps.
             run_dir: Checkpoints go there; a run that was stopped goes on from its last
                 one and ends bit for bit where it would have ended.
+            save_seconds: Between two checkpoints; at most so much work is lost.
             progress: Whether to say how it goes.
 
         Returns:
@@ -134,7 +136,9 @@ class RVAE:
             batch_size=batch_size,
             learning_rate=learning_rate,
             seed=self.config.seed,
+            save_seconds=save_seconds,
         )
+        before = self._model, self._graph, self._projection
         self._model = build_model(self.config, images)
         self._graph, params = fresh_networks(self._model, self.config, images)
         self._projection = project(self._model)
@@ -142,6 +146,7 @@ class RVAE:
             "model": to_mapping(self.config),
             "training": to_mapping(training),
         }
+        del fingerprint["training"]["save_seconds"]  # changes nothing that is learned
         if run_dir is not None:
             fingerprint["data"] = data_fingerprint(images)
         expanded = self._is_small(images)
@@ -163,8 +168,11 @@ class RVAE:
                 fingerprint=fingerprint,
                 progress=progress,
             )
-        except Diverged as error:
-            self._keep(error.fitted)
+        except BaseException as error:
+            if isinstance(error, Diverged) and error.fitted.history:
+                self._keep(error.fitted)
+            else:
+                self._model, self._graph, self._projection = before
             raise
         self._keep(fitted)
         return self
