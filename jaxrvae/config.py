@@ -2,9 +2,19 @@
 
 import dataclasses
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from jaxrvae._checks import at_least, between, known_keys, one_of, positive
+from jaxrvae._checks import (
+    DataError,
+    at_least,
+    between,
+    existing_file,
+    known_keys,
+    one_of,
+    positive,
+    whole,
+)
 
 Pose = Literal["rotation", "shift"]
 DECODERS = ("auto", "steerable", "affine", "affine-cubic")
@@ -134,3 +144,150 @@ def to_mapping(config: Any) -> dict[str, Any]:
         name: list(value) if isinstance(value, tuple) else value
         for name, value in dataclasses.asdict(config).items()
     }
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class InputConfig:
+    """Where the movie comes from: files, or a simulation."""
+
+    files: tuple[str, ...] = ()  # files, folders or patterns, as jr.read takes them
+    simulate: str | None = None  # "graphene"; then no files
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    channel: int | str | None = None
+    pixel_size: float | None = None  # nm, instead of what the files say
+    seed: int = 0  # of the simulation
+
+    def __post_init__(self) -> None:
+        files = (self.files,) if isinstance(self.files, str) else self.files
+        object.__setattr__(self, "files", tuple(str(path) for path in files))
+        one_of("simulate", self.simulate, (None, "graphene"))
+        if bool(self.files) == (self.simulate is not None):
+            raise ValueError(
+                "input needs either files or simulate='graphene'; got "
+                f"{'both' if self.files else 'neither'}. Leave one of them."
+            )
+        if self.pixel_size is not None:
+            positive("pixel_size", self.pixel_size, "It is in nm per pixel.")
+        object.__setattr__(self, "options", dict(self.options))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LocateConfig:
+    """How atoms are found. `jr.find_atoms` documents every field."""
+
+    spacing: float | None = None  # nm; None: from the images
+    false_share: float = 0.01
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PatchConfig:
+    """What is cut around every atom."""
+
+    size: int | Literal["auto"] = "auto"  # pixels; auto: 48, or those of the window
+    window: float | Literal["auto"] | None = "auto"  # nm; None: the frames' own pixels
+    normalize: Literal["frame"] | None = "frame"
+
+    def __post_init__(self) -> None:
+        if self.size != "auto":
+            whole("size", self.size, 8, "Or 'auto'.")
+        if isinstance(self.window, str):
+            one_of("window", self.window, ("auto",), "Or nm.")
+        elif self.window is not None:
+            positive("window", self.window, "It is in nm.")
+        elif self.size == "auto":
+            raise ValueError("window=None needs the size in pixels; got size='auto'.")
+        one_of("normalize", self.normalize, ("frame", None))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ClassConfig:
+    """How contents are sorted. `jr.find_classes` documents every field."""
+
+    num_classes: int | Literal["auto"] = "auto"
+    max_classes: int = 8
+    seed: int = 0
+
+
+CENTRED = ModelConfig(pose=("rotation",), num_turns=12)  # patches that atoms centre
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """The whole way from images to a report."""
+
+    input: InputConfig
+    locate: LocateConfig = dataclasses.field(default_factory=LocateConfig)
+    patches: PatchConfig = dataclasses.field(default_factory=PatchConfig)
+    model: ModelConfig = CENTRED
+    training: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)
+    classes: ClassConfig = dataclasses.field(default_factory=ClassConfig)
+    out: str = "runs/latest"
+
+
+def run_config(values: Mapping[str, Any]) -> RunConfig:
+    """A run's settings from nested mappings; what is left out keeps its default.
+
+    >>> run_config({"input": {"files": "a.tif"}, "model": {"seed": 3}}).model.seed
+    3
+    """
+    blank = RunConfig(input=InputConfig(simulate="graphene"))
+    base = {
+        field.name: getattr(blank, field.name)
+        for field in dataclasses.fields(blank)
+        if field.name != "input"
+    }
+    known_keys("run", values, ["input", *base])
+    if "input" not in values:
+        raise ValueError("run needs input: {files: [...]} or {simulate: graphene}.")
+    groups: dict[str, Any] = {"input": from_mapping(InputConfig, values["input"])}
+    for name, default in base.items():
+        given = values.get(name)
+        if name == "out" or given is None:
+            groups[name] = default if given is None else str(given)
+            continue
+        names = [field.name for field in dataclasses.fields(default)]
+        known_keys(name, given, names)
+        groups[name] = dataclasses.replace(default, **given)
+    return RunConfig(**groups)
+
+
+def run_mapping(config: RunConfig) -> dict[str, Any]:
+    """The settings as nested plain values; `run_config` takes them back."""
+    return {
+        field.name: value if isinstance(value, str) else to_mapping(value)
+        for field in dataclasses.fields(config)
+        if (value := getattr(config, field.name)) is not None
+    }
+
+
+def as_run_config(config: RunConfig | Mapping[str, Any] | str | Path) -> RunConfig:
+    """A run's settings from any of the forms that `run` takes."""
+    if isinstance(config, RunConfig):
+        return config
+    if isinstance(config, Mapping):
+        return run_config(config)
+    return run_config(read_yaml(config))
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """The mapping that a YAML file holds.
+
+    Raises:
+        DataError: There is no such file, or it is not YAML with a mapping.
+    """
+    import yaml
+
+    path = existing_file(path)
+    try:
+        values = yaml.safe_load(path.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"{path}: expected YAML; got {' '.join(str(error).split())[:160]}."
+            " Mend the file, or start from a run's config.yaml."
+        ) from error
+    if not isinstance(values, dict):
+        raise DataError(
+            f"{path}: expected groups such as input: and model:; got"
+            f" {type(values).__name__}. Start from a run's config.yaml."
+        )
+    return values

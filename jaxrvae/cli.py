@@ -1,0 +1,345 @@
+"""The command line: `jaxrvae demo | run | simulate | fit | encode | report | bench`."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from jaxrvae._checks import DataError, RunError
+from jaxrvae._version import __version__
+
+FAILED, WRONG_USE = 1, 2
+BENCHMARKS = ("speed", "atoms", "glyphs", "demo")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Returns:
+        0, or 1 where it failed with one line on standard error that says why. Wrong
+        use ends the process with status 2.
+    """
+    options = _parser().parse_args(argv)
+    try:
+        return int(options.command(options) or 0)
+    except (DataError, RunError, ValueError, TypeError, OSError) as error:
+        if isinstance(error, ValueError | TypeError) and not _for_users(error):
+            raise
+        sys.stderr.write(f"jaxrvae: {_one_line(error)}\n")
+        return FAILED
+    except KeyboardInterrupt:
+        sys.stderr.write("jaxrvae: stopped; the same command goes on from here\n")
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="jaxrvae",
+        description="From microscopy images to what every atom's surroundings are, how"
+        " they lie, and where each kind sits.",
+    )
+    parser.add_argument("--version", action="version", version=f"jaxrvae {__version__}")
+    verbs = parser.add_subparsers(metavar="COMMAND", required=True)
+    for name, add in _VERBS.items():
+        add(verbs, name)
+    return parser
+
+
+def _verb(verbs: Any, name: str, text: str, example: str, command: Any) -> Any:
+    """A subcommand whose help ends in one worked example."""
+    parser = verbs.add_parser(
+        name,
+        help=text,
+        description=text[0].upper() + text[1:] + ".",
+        epilog=f"example:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(command=command)
+    return parser
+
+
+def _add_demo(verbs: Any, name: str) -> None:
+    parser = _verb(
+        verbs,
+        name,
+        "simulate a graphene movie with Si dopants and run the whole way on it",
+        "jaxrvae demo --out runs/demo",
+        _demo,
+    )
+    parser.add_argument("--out", default="runs/demo", metavar="DIR")
+    parser.add_argument("--seed", type=int, default=0)
+    _add_quiet(parser)
+
+
+def _add_run(verbs: Any, name: str) -> None:
+    parser = _verb(
+        verbs,
+        name,
+        "from image files to latents, classes, maps and a report",
+        'jaxrvae run "scans/*.dm4" --pixel-size 0.02 --window 1.0 --out runs/mine',
+        _run,
+    )
+    parser.add_argument(
+        "files", nargs="*", metavar="FILES", help="images, folders or patterns"
+    )
+    parser.add_argument("--config", metavar="YAML", help="settings; options go before")
+    _add_input(parser)
+    parser.add_argument(
+        "--window", type=float, metavar="NM", help="side of a patch; default 1.0"
+    )
+    parser.add_argument(
+        "--size", type=int, metavar="PX", help="pixels along a patch; default 48"
+    )
+    _add_training(parser)
+    parser.add_argument("--out", metavar="DIR", help="default runs/latest")
+    _add_quiet(parser)
+
+
+def _add_simulate(verbs: Any, name: str) -> None:
+    parser = _verb(
+        verbs,
+        name,
+        "write a simulated movie (npz) and the truth about its atoms (csv)",
+        "jaxrvae simulate graphene --set num_frames=4 size=384 --out movie.npz",
+        _simulate,
+    )
+    parser.add_argument("kind", choices=["graphene", "glyphs"])
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--set",
+        nargs="+",
+        default=[],
+        metavar="NAME=VALUE",
+        help="options of the simulation, values as in YAML",
+    )
+    parser.add_argument("--out", required=True, metavar="FILE.npz")
+
+
+def _add_fit(verbs: Any, name: str) -> None:
+    parser = _verb(
+        verbs,
+        name,
+        "train on patches that are already cut: an array (n, row, col[, channel])",
+        "jaxrvae fit patches.npy --epochs 30 --out runs/patches",
+        _fit,
+    )
+    parser.add_argument("file", metavar="PATCHES", help="npy or npz")
+    _add_training(parser)
+    parser.add_argument(
+        "--pose",
+        nargs="+",
+        default=["rotation", "shift"],
+        choices=["rotation", "shift"],
+    )
+    parser.add_argument("--out", required=True, metavar="DIR")
+    _add_quiet(parser)
+
+
+def _add_encode(verbs: Any, name: str) -> None:
+    parser = _verb(
+        verbs,
+        name,
+        "latents of other images under a fitted model, as a table",
+        "jaxrvae encode runs/mine/model.npz new/*.dm4 --out new.parquet",
+        _encode,
+    )
+    parser.add_argument("model", metavar="MODEL", help="model.npz of a run")
+    parser.add_argument("files", nargs="+", metavar="FILES")
+    _add_input(parser)
+    parser.add_argument("--out", required=True, metavar="FILE", help="parquet or csv")
+    _add_quiet(parser)
+
+
+def _add_report(verbs: Any, name: str) -> None:
+    parser = _verb(
+        verbs,
+        name,
+        "make a finished run's classes, figures and report afresh",
+        "jaxrvae report runs/mine --max-classes 5",
+        _report,
+    )
+    parser.add_argument("dir", metavar="DIR", help="what --out was in jaxrvae run")
+    parser.add_argument("--classes", type=int, metavar="N", help="so many classes")
+    parser.add_argument("--max-classes", type=int, metavar="N", help="at most")
+    _add_quiet(parser)
+
+
+def _add_bench(verbs: Any, name: str) -> None:
+    parser = _verb(
+        verbs,
+        name,
+        "speed and quality as tables; needs a checkout of the project",
+        "jaxrvae bench glyphs",
+        _bench,
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHMARKS))
+
+
+_VERBS = {
+    "demo": _add_demo,
+    "run": _add_run,
+    "simulate": _add_simulate,
+    "fit": _add_fit,
+    "encode": _add_encode,
+    "report": _add_report,
+    "bench": _add_bench,
+}
+
+
+def _add_input(parser: Any) -> None:
+    parser.add_argument("--channel", help="its number, or the name of one in the file")
+    parser.add_argument(
+        "--pixel-size", type=float, metavar="NM", help="nm a pixel, if files lack it"
+    )
+
+
+def _add_training(parser: Any) -> None:
+    parser.add_argument("--epochs", type=int)
+    parser.add_argument("--learning-rate", type=float)
+    parser.add_argument("--content-dim", type=int)
+    parser.add_argument("--seed", type=int)
+
+
+def _add_quiet(parser: Any) -> None:
+    parser.add_argument("--quiet", action="store_true", help="say nothing but errors")
+
+
+def _demo(options: argparse.Namespace) -> None:
+    from jaxrvae.pipeline import demo_config, run
+
+    run(demo_config(options.out, options.seed), progress=not options.quiet)
+
+
+def _run(options: argparse.Namespace) -> None:
+    from jaxrvae.pipeline import read_yaml, run
+
+    values = read_yaml(options.config) if options.config else {}
+    given = {
+        "input": {
+            "files": options.files or None,
+            "channel": _channel(options.channel),
+            "pixel_size": options.pixel_size,
+        },
+        "patches": {"window": options.window, "size": options.size},
+        "model": {"content_dim": options.content_dim, "seed": options.seed},
+        "training": {"epochs": options.epochs, "learning_rate": options.learning_rate},
+    }
+    for group, settings in given.items():
+        set_here = {name: v for name, v in settings.items() if v is not None}
+        if set_here:
+            values[group] = {**(values.get(group) or {}), **set_here}
+    if options.out is not None:
+        values["out"] = options.out
+    if "input" not in values:
+        raise DataError("run: expected FILES or --config; got neither. See --help.")
+    run(values, progress=not options.quiet)
+
+
+def _simulate(options: argparse.Namespace) -> None:
+    from jaxrvae.pipeline import write_simulation
+
+    write_simulation(options.kind, options.seed, _settings(options.set), options.out)
+
+
+def _fit(options: argparse.Namespace) -> None:
+    from jaxrvae.pipeline import fit_patches
+
+    model = {
+        "content_dim": options.content_dim,
+        "seed": options.seed,
+        "pose": options.pose,
+    }
+    fit_patches(
+        options.file,
+        options.out,
+        {name: value for name, value in model.items() if value is not None},
+        epochs=options.epochs,
+        learning_rate=options.learning_rate,
+        progress=not options.quiet,
+    )
+
+
+def _encode(options: argparse.Namespace) -> None:
+    from jaxrvae.pipeline import encode_files
+
+    encode_files(
+        options.model,
+        options.files,
+        options.out,
+        channel=_channel(options.channel),
+        pixel_size=options.pixel_size,
+        progress=not options.quiet,
+    )
+
+
+def _report(options: argparse.Namespace) -> None:
+    from jaxrvae.pipeline import refresh
+
+    refresh(
+        options.dir,
+        num_classes=options.classes,
+        max_classes=options.max_classes,
+        progress=not options.quiet,
+    )
+
+
+def _bench(options: argparse.Namespace) -> int:
+    import subprocess
+    from pathlib import Path
+
+    root = Path(__file__).parents[1]
+    here = [n for n in BENCHMARKS if (root / "benchmarks" / f"{n}.py").is_file()]
+    if not here:
+        raise RunError(
+            f"{root}: expected the folder benchmarks, which a checkout of the project"
+            " has; found none. Run it from a checkout."
+        )
+    for name in options.names:
+        if name not in here:
+            raise RunError(
+                f"bench: no benchmark {name!r}; there are {', '.join(here)}."
+            )
+    for name in options.names or here:
+        done = subprocess.run(
+            [sys.executable, "-m", f"benchmarks.{name}"], cwd=root, check=False
+        )
+        if done.returncode:
+            raise RunError(f"bench: {name} ended with status {done.returncode}.")
+    return 0
+
+
+def _channel(text: str | None) -> int | str | None:
+    return int(text) if text is not None and text.lstrip("-").isdigit() else text
+
+
+def _settings(words: Sequence[str]) -> dict[str, Any]:
+    """NAME=VALUE pairs as a mapping, the values read as YAML."""
+    import yaml
+
+    found = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals:
+            raise DataError(f"--set: expected NAME=VALUE; got {word!r}.")
+        found[name] = yaml.safe_load(value)
+    return found
+
+
+def _for_users(error: Exception) -> bool:
+    """Whether one of our own checks raised it, rather than a slip in the program."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    module = trace.tb_frame.f_globals.get("__name__", "") if trace else ""
+    return str(module).startswith("jaxrvae.")
+
+
+def _one_line(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        name = f"{error.filename}: " if error.filename else ""
+        return f"{name}{error.strerror}."
+    return " ".join(str(error).split())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,376 @@
+"""The whole way: files or a simulation to latents, classes, figures and a report."""
+
+import contextlib
+import dataclasses
+import io
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from jaxrvae._checks import DataError, RunError, existing_file
+from jaxrvae.analysis.clusters import find_classes
+from jaxrvae.config import (
+    InputConfig,
+    PatchConfig,
+    RunConfig,
+    TrainingConfig,
+    as_run_config,
+    read_yaml,
+    run_config,
+    run_mapping,
+    to_mapping,
+)
+from jaxrvae.data.containers import Frame, Frames, Patches
+from jaxrvae.data.patches import cut_patches
+from jaxrvae.data.read import read
+from jaxrvae.estimator import RVAE
+from jaxrvae.locate.atoms import find_atoms
+from jaxrvae.report.result import Result
+from jaxrvae.report.store import versions, write_bytes, write_result
+from jaxrvae.simulate import simulate
+from jaxrvae.training.checkpoint import write_atomically
+
+WINDOW = 1.0  # nm
+WINDOW_SPACINGS = 7.0  # the same in distances of neighbours, where nm are not known
+MOST_PIXELS = 48
+DEMO = {
+    "num_frames": 10,
+    "size": 256,
+    "num_grains": 2,
+    "silicon_fraction": 0.03,
+    "vacancy_fraction": 0.005,
+    "hop_rate": 0.1,
+}
+
+
+def run(
+    config: RunConfig | Mapping[str, Any] | str | Path, *, progress: bool = True
+) -> Result:
+    """Images to atoms, patches, a fitted model, latents, classes and a report.
+
+    The directory `config.out` then holds config.yaml, metrics.csv, checkpoints/,
+    model.npz, atoms.parquet, latents.parquet, classes.csv, figures/, report.html and
+    versions.json. Run again with the same settings, training goes on from the last
+    checkpoint and the rest is made afresh.
+
+    Args:
+        config: A RunConfig, nested mappings, or the path of a YAML file of them.
+        progress: Whether to say on standard error how it goes.
+
+    Raises:
+        DataError: Images that cannot be used; nothing is written.
+        RunError: The directory is in use or belongs to other settings; or the loss
+            stopped being finite.
+        TypeError: An unknown setting, with the nearest that exists.
+    """
+    config = as_run_config(config)
+    out = Path(config.out)
+    say, clock = _Say(progress), _Clock()
+    _refuse_other_run(out, config)
+    with clock("read"):
+        movie = _movie(config.input)
+    say(f"read {len(movie)} frames; looking for atoms")
+    with clock("find atoms"):
+        atoms = find_atoms(movie, **dataclasses.asdict(config.locate))
+    with clock("cut patches"):
+        patches = cut(movie, atoms, config.patches)
+    say(
+        f"{len(atoms)} atoms, {len(patches)} patches of {patches.values.shape[1]} px"
+        f" ({patches.num_dropped} atoms too near an edge)"
+    )
+    with clock("train"):
+        model = _fit(patches, config, progress)
+    result = _finish(movie, atoms, patches, model, config, clock)
+    say(f"{len(result.classes)} classes; {out / 'report.html'}")
+    return result
+
+
+def demo_config(out: str = "runs/demo", seed: int = 0) -> RunConfig:
+    """The demo: two grains of graphene, Si that hops, vacancies, Poisson noise."""
+    return run_config(
+        {
+            "input": {"simulate": "graphene", "options": DEMO, "seed": seed},
+            "patches": {"window": 0.8},
+            "model": {"seed": seed},
+            "out": out,
+        }
+    )
+
+
+def refresh(
+    out: str | Path,
+    *,
+    num_classes: int | None = None,
+    max_classes: int | None = None,
+    progress: bool = True,
+) -> Result:
+    """A finished run's classes, figures and page made afresh, without training.
+
+    Args:
+        out: The run's directory.
+        num_classes: So many classes instead of the number that was chosen.
+        max_classes: At most so many.
+
+    Raises:
+        DataError: There is no finished run in the directory.
+    """
+    out, clock = Path(out), _Clock()
+    config = as_run_config(out / "config.yaml")
+    wanted = {"num_classes": num_classes, "max_classes": max_classes}
+    wanted = {name: value for name, value in wanted.items() if value is not None}
+    config = dataclasses.replace(
+        config, out=str(out), classes=dataclasses.replace(config.classes, **wanted)
+    )
+    model = RVAE.load(out / "model.npz")
+    atoms = pd.read_parquet(existing_file(out / "atoms.parquet"))
+    with clock("read"):
+        movie = _movie(config.input)
+    with clock("cut patches"):
+        patches = cut(movie, atoms, config.patches)
+    _Say(progress)(f"{len(patches)} patches; writing {out}")
+    return _finish(movie, atoms, patches, model, config, clock)
+
+
+def write_simulation(
+    kind: str, seed: int, options: Mapping[str, Any], path: str | Path
+) -> None:
+    """A simulation's images as npz, and its truth beside them as NAME_truth.csv."""
+    path = Path(path)
+    if path.suffix != ".npz":
+        raise DataError(f"{path}: expected a name that ends in .npz. Change --out.")
+    made = simulate(kind, seed, **options)
+    truth = made.truth["atoms"] if isinstance(made, Frames) else made.truth
+    assert truth is not None
+    path.parent.mkdir(parents=True, exist_ok=True)
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, images=made.values)
+    write_bytes(path, buffer.getvalue())
+    write_atomically(
+        path.with_name(f"{path.stem}_truth.csv"), truth.to_csv(index=False)
+    )
+
+
+def fit_patches(
+    file: str | Path,
+    out: str | Path,
+    model: Mapping[str, Any],
+    *,
+    epochs: int | None = None,
+    learning_rate: float | None = None,
+    progress: bool = True,
+) -> RVAE:
+    """A model of patches that are already cut; model.npz, metrics and latents."""
+    movie, out = read(file), Path(out)
+    patches = movie.values
+    fitted = RVAE(**model).fit(
+        patches,
+        epochs=epochs,
+        learning_rate=learning_rate or TrainingConfig().learning_rate,
+        run_dir=out,
+        progress=progress,
+    )
+    fitted.save(out / "model.npz")
+    latents = fitted.encode(patches).to_dataframe()
+    write_bytes(out / "latents.parquet", latents.to_parquet(None))
+    write_atomically(out / "metrics.csv", fitted.history.to_csv(index=False))
+    return fitted
+
+
+def encode_files(
+    model: str | Path,
+    files: Sequence[str],
+    out: str | Path,
+    *,
+    channel: int | str | None = None,
+    pixel_size: float | None = None,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Latents of other images, cut as the model's own patches were, as a table."""
+    fitted, out = RVAE.load(model), Path(out)
+    if out.suffix not in (".parquet", ".csv"):
+        raise DataError(f"{out}: expected a name in .parquet or .csv. Change --out.")
+    movie = read(list(files), channel=channel, pixel_size=pixel_size)
+    cutting = fitted.metadata.get("patches")
+    if cutting is None:
+        latents = fitted.encode(movie.values).to_dataframe()
+    else:
+        _Say(progress)(f"read {len(movie)} frames; looking for atoms")
+        atoms = find_atoms(movie)
+        names = ("size", "window", "normalize")
+        settings = PatchConfig(**{name: cutting[name] for name in names})
+        latents = fitted.encode(cut(movie, atoms, settings)).to_dataframe()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if out.suffix == ".csv":
+        write_atomically(out, latents.to_csv(index=False))
+    else:
+        write_bytes(out, latents.to_parquet(None))
+    return latents
+
+
+def cut(movie: Frames, atoms: pd.DataFrame, config: PatchConfig) -> Patches:
+    """Patches around the atoms; windows and sizes that are "auto" are settled here.
+
+    Where a pixel size is not known, the window is that many typical distances of
+    neighbouring atoms, so that images of different magnification still mix.
+    """
+    window, size = config.window, config.size
+    if window is None:
+        assert not isinstance(size, str), "PatchConfig asks for the size"
+        return cut_patches(movie, atoms, size, normalize=config.normalize)
+    known = all(frame.pixel_size is not None for frame in movie)
+    if window == "auto":
+        window = WINDOW if known else WINDOW_SPACINGS
+    elif not known:
+        where = next(f.name or f"frame {f.number}" for f in movie if not f.pixel_size)
+        raise DataError(
+            f"{where}: window={window:g} nm needs the pixel size, which is not known."
+            " Give it (--pixel-size), or leave the window out."
+        )
+    assert not isinstance(window, str)
+    scaled = movie if known else in_spacings(movie, atoms)
+    if size == "auto":
+        finest = min(float(frame.pixel_size or 1) for frame in scaled)
+        size = int(np.clip(window / finest // 2 * 2, 16, MOST_PIXELS))
+    assert not isinstance(size, str)
+    patches = cut_patches(scaled, atoms, size, window, normalize=config.normalize)
+    unit = {"window_unit": "nm" if known else "spacings of neighbouring atoms"}
+    return dataclasses.replace(
+        patches,
+        pixel_size=patches.pixel_size if known else None,
+        metadata={**patches.metadata, **unit},
+    )
+
+
+def in_spacings(movie: Frames, atoms: pd.DataFrame) -> Frames:
+    """The movie with each frame's pixel size in distances of neighbouring atoms."""
+    from scipy.spatial import KDTree
+
+    def scaled(frame: Frame) -> Frame:
+        places = atoms.loc[atoms["frame"] == frame.number, ["x", "y"]].to_numpy()
+        if len(places) < 2:
+            raise DataError(
+                f"{frame.name}: expected at least 2 atoms to take the scale from; got"
+                f" {len(places)}. Give the pixel size (--pixel-size)."
+            )
+        distances = KDTree(places).query(places, k=2)[0][:, 1]
+        return dataclasses.replace(frame, pixel_size=1 / float(np.median(distances)))
+
+    return dataclasses.replace(movie, frames=tuple(scaled(frame) for frame in movie))
+
+
+def _movie(config: InputConfig) -> Frames:
+    if config.simulate is None:
+        return read(
+            list(config.files), channel=config.channel, pixel_size=config.pixel_size
+        )
+    movie = simulate(config.simulate, config.seed, **config.options)
+    assert isinstance(movie, Frames)
+    return movie
+
+
+def _fit(patches: Patches, config: RunConfig, progress: bool) -> RVAE:
+    model = RVAE(**to_mapping(config.model))
+    model.metadata = {"patches": dict(patches.metadata)}
+    return model.fit(
+        patches,
+        epochs=config.training.epochs,
+        batch_size=config.training.batch_size,
+        learning_rate=config.training.learning_rate,
+        run_dir=config.out,
+        progress=progress,
+    )
+
+
+def _finish(
+    movie: Frames,
+    atoms: pd.DataFrame,
+    patches: Patches,
+    model: RVAE,
+    config: RunConfig,
+    clock: "_Clock",
+) -> Result:
+    """Latents, classes, and all of it written."""
+    with clock("encode"):
+        latents = model.encode(patches)
+    with clock("classes"):
+        classes = find_classes(latents, **dataclasses.asdict(config.classes))
+    result = Result(
+        frames=movie,
+        atoms=atoms,
+        patches=patches,
+        latents=classes.latents,
+        classes=classes,
+        model=model,
+        settings=run_mapping(config),
+        versions=versions(),
+        timings=clock.seconds,
+        out=Path(config.out),
+    )
+    write_result(result)
+    return result
+
+
+def _refuse_other_run(out: Path, config: RunConfig) -> None:
+    """Before any work: is the directory free, and was its run one like this?"""
+    if out.exists() and not out.is_dir():
+        raise RunError(
+            f"{out}: expected a directory; got a file. Choose another --out."
+        )
+    _refuse_if_in_use(out)
+    if not (out / "config.yaml").exists():
+        return
+    there, here = read_yaml(out / "config.yaml"), run_mapping(config)
+    for group in ("input", "locate", "patches", "model", "training"):
+        for name in {**there.get(group, {}), **here[group]}:
+            old, new = there.get(group, {}).get(name), here[group].get(name)
+            if old != new:
+                raise RunError(
+                    f"{out}: holds a run with {group}.{name}: {old!r}; now {new!r} is"
+                    " asked for. Choose another directory, or go back to its settings."
+                )
+
+
+def _refuse_if_in_use(out: Path) -> None:
+    import fcntl
+
+    lock = out / ".lock"
+    if not lock.exists():
+        return
+    with lock.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RunError(
+                f"{out}: in use by another process (pid {file.read().strip()})."
+                " Wait for it to end, stop it, or choose another directory."
+            ) from None
+
+
+class _Clock:
+    """Seconds by step."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextlib.contextmanager
+    def __call__(self, step: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self.seconds[step] = round(time.perf_counter() - start, 2)
+
+
+class _Say:
+    """Lines on standard error, where they are wanted."""
+
+    def __init__(self, aloud: bool):
+        self.aloud = aloud
+
+    def __call__(self, text: str) -> None:
+        if self.aloud:
+            sys.stderr.write(f"{text}\n")
+            sys.stderr.flush()

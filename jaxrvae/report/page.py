@@ -1,0 +1,202 @@
+"""The page: figures drawn, numbers put into words, all into one template."""
+
+import base64
+import io
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxrvae._checks import DataError
+from jaxrvae.report.figures import MOST_FRAMES, figures
+from jaxrvae.report.result import Result
+from jaxrvae.training.checkpoint import write_atomically
+from jaxrvae.viz.style import class_color
+
+TEMPLATE = Path(__file__).with_name("page.html")
+MOST_FILES = 12  # listed one by one
+
+
+def write_page(result: Result, path: Path, folder: Path | None = None) -> None:
+    """The page, and each figure as a PNG file where a folder is given."""
+    try:
+        import jinja2
+        import matplotlib  # noqa: F401
+    except ImportError as error:
+        raise DataError(
+            f"{path}: reports need {error.name}, which is not installed. Install it"
+            ' with: pip install "jaxrvae[report]"'
+        ) from error
+    images = {}
+    for name, figure in figures(result):
+        png = _png(figure)
+        images[name] = base64.b64encode(png).decode()
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+            aside = folder / f".{name}.png"
+            aside.write_bytes(png)
+            aside.replace(folder / f"{name}.png")
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
+    )
+    template = environment.from_string(TEMPLATE.read_text())
+    write_atomically(path, template.render(images=images, **_words(result)))
+
+
+def _png(figure: Any) -> bytes:
+    """The figure, in at most 256 colours: a third of the size, no visible loss."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    picture = Image.open(buffer).convert("RGB")
+    small = picture.quantize(256, dither=Image.Dither.NONE)
+    buffer = io.BytesIO()
+    small.save(buffer, format="png", optimize=True)
+    return buffer.getvalue()
+
+
+def _words(result: Result) -> dict[str, Any]:
+    """All that the template fills in."""
+    movie, patches = result.frames, result.patches
+    classes = result.class_table()
+    settings = result.settings
+    source = settings.get("input", {}).get("simulate")
+    title = f"Simulated {source}" if source else _title(result)
+    return {
+        "title": title,
+        "facts": _facts(result),
+        "files": _files(result),
+        "num_files_left": max(0, len(movie) - MOST_FILES),
+        "classes": [_class_row(row) for row in classes.to_dict("records")],
+        "num_frames": len(movie),
+        "num_shown": min(MOST_FRAMES, len(movie)),
+        "large": [frame.number for frame in movie],
+        "num_classes": len(classes),
+        "bic": [
+            {**row, "bic": f"{row['bic']:,.0f}"}
+            for row in result.classes.bic.to_dict("records")
+        ],
+        "settings": _settings(settings),
+        "versions": dict(result.versions),
+        "timings": dict(result.timings),
+        "total": sum(result.timings.values()),
+        "dropped": patches.num_dropped,
+        "num_atoms": len(result.atoms),
+        "model": result.model,
+        "history": result.model.history,
+    }
+
+
+def _title(result: Result) -> str:
+    names = [frame.name for frame in result.frames]
+    return names[0] if len(names) == 1 else f"{names[0]} … {names[-1]}"
+
+
+def _facts(result: Result) -> list[tuple[str, str]]:
+    """The key figures, in reading order."""
+    movie, patches, latents = result.frames, result.patches, result.latents
+    history = result.model.history
+    share = patches.num_dropped / max(len(result.atoms), 1)
+    size = patches.values.shape[1]
+    side = _window(patches)
+    return [
+        ("frames", f"{len(movie)}"),
+        ("pixel size", _pixel_sizes(result)),
+        ("atoms found", f"{len(result.atoms):,}"),
+        ("patches", f"{len(patches):,}"),
+        ("without full support", f"{patches.num_dropped:,} ({share:.0%}), left out"),
+        ("window", f"{side}, {size} × {size} px"),
+        ("classes", f"{len(result.classes)}"),
+        (
+            "angle, stated error",
+            f"{np.degrees(np.median(latents.angle_std)):.2f}° (median)",
+        ),
+        ("loss", f"{history['loss'].iloc[-1]:.1f} nats a patch"),
+        (
+            "learned noise",
+            f"{history['noise'].iloc[-1]:.2f} × the frame's spread"
+            if patches.metadata.get("normalize")
+            else f"{history['noise'].iloc[-1]:.3g}",
+        ),
+    ]
+
+
+def _window(patches: Any) -> str:
+    window = patches.metadata.get("window")
+    if window is None:
+        return "the frames' own pixels"
+    unit = patches.metadata.get("window_unit", "nm")
+    return f"{window:g} {unit}"
+
+
+def _pixel_sizes(result: Result) -> str:
+    sizes = {frame.pixel_size for frame in result.frames}
+    known = sorted(size for size in sizes if size is not None)
+    if not known:
+        return "not known"
+    low, high = 1000 * known[0], 1000 * known[-1]
+    text = f"{low:.4g} pm" if high < 1.001 * low else f"{low:.4g} to {high:.4g} pm"
+    return text + (", some not known" if None in sizes else "")
+
+
+def _files(result: Result) -> list[dict[str, str]]:
+    counts = Counter(result.atoms["frame"].tolist())
+    kept = Counter(result.latents.table["frame"].tolist())
+    rows = []
+    for frame in result.frames[:MOST_FILES]:
+        height, width = frame.shape[:2]
+        pixel = (
+            "not known"
+            if frame.pixel_size is None
+            else (f"{1000 * frame.pixel_size:.4g} pm")
+        )
+        field = (
+            ""
+            if frame.pixel_size is None
+            else (
+                f"{width * frame.pixel_size:.3g} × {height * frame.pixel_size:.3g} nm"
+            )
+        )
+        rows.append(
+            {
+                "name": frame.name,
+                "number": str(frame.number),
+                "shape": f"{height} × {width}",
+                "pixel": pixel,
+                "field": field,
+                "atoms": str(counts[frame.number]),
+                "patches": str(kept[frame.number]),
+            }
+        )
+    return rows
+
+
+def _class_row(row: dict[str, Any]) -> dict[str, str]:
+    contents = [value for name, value in row.items() if name.startswith("content_")]
+    return {
+        "class": str(row["class"]),
+        "color": class_color(int(row["class"])),
+        "count": f"{row['count']:,}",
+        "share": f"{row['share']:.1%}",
+        "frames": str(row["frames"]),
+        "brightness": f"{row['brightness']:.2f}",
+        "probability": f"{row['probability']:.2f}",
+        "content": ", ".join(f"{value:+.2f}" for value in contents),
+    }
+
+
+def _settings(settings: Any) -> list[tuple[str, list[tuple[str, str]]]]:
+    groups = []
+    for name, values in settings.items():
+        if not isinstance(values, dict):
+            groups.append((name, [("", str(values))]))
+            continue
+        shown = []
+        for key, value in values.items():
+            if isinstance(value, list) and len(value) > 4:
+                value = f"{value[0]} … {value[-1]} ({len(value)})"
+            shown.append((key, str(value)))
+        groups.append((name, shown))
+    return groups
