@@ -111,7 +111,7 @@ class RVAE:
 
         Args:
             patches: Patches, or an array (n, row, col[, channel]).
-            epochs: Passes over the images; None: enough for 1200 steps.
+            epochs: Passes over the images; None: enough for 4000 steps.
             run_dir: Checkpoints go there; a run that was stopped goes on from its last
                 one and ends bit for bit where it would have ended.
             save_seconds: Between two checkpoints; at most so much work is lost.
@@ -345,7 +345,10 @@ class RVAE:
         )
 
     def _decode_chunk(self, both: Array) -> dict[str, Array]:
-        return {"images": decode(self._fitted(), self._graph, self._params, both)}
+        model, projection = self._fitted(), self._projection
+        assert projection is not None
+        images = decode(model, self._graph, self._params, projection, both)
+        return {"images": images}
 
     def _log_prior(self) -> Float[ndarray, " angle"]:
         """Of the grid's angles: log density times 2 pi."""

@@ -16,6 +16,7 @@ from jaxrvae.geometry.grid import pixel_grid
 from jaxrvae.geometry.polar import PolarBasis
 from jaxrvae.geometry.pose import remove_pose, rotate
 from jaxrvae.geometry.resample import bilinear, cubic
+from jaxrvae.models.gauge import drift
 from jaxrvae.models.steerable import NOISE_GAIN, Features, Projection, polar_coefs
 from jaxrvae.networks.decoders import DenseDecoder
 from jaxrvae.networks.encoders import TurnedCopies
@@ -125,6 +126,30 @@ class AffineModel:
         """The features as they are."""
         del projection
         return features
+
+    def drift(
+        self,
+        networks: AffineNetworks,
+        projection: Projection,
+        content: Float[Array, "batch latent"],
+    ) -> tuple[Float[Array, " batch"], Float[Array, "batch 2"]]:
+        """Angle and shift (unit lengths) hidden in the canonical images."""
+        del projection
+        points = pixel_grid(*self.shape[:2])
+
+        def generate(pixels: Float[Array, " number"]) -> Float[Array, "3 number"]:
+            def posed(pose: Float[Array, "3"]) -> Array:
+                seen = remove_pose(points, pose[0], pose[1:], jnp.ones(()))
+                return cubic(pixels.reshape(self.shape), seen).ravel()
+
+            rows = jax.jacfwd(posed)(jnp.zeros(3)).T
+            free = [1.0, 1.0, 1.0] if self.shift_std > 0 else [1.0, 0.0, 0.0]
+            return rows * jnp.array(free)[:, None]
+
+        def canonical(z: Float[Array, " latent"]) -> Float[Array, " number"]:
+            return self.canonical(networks, z).ravel()
+
+        return jax.vmap(lambda z: drift(canonical, generate, z))(content)
 
     def query(self, networks: AffineNetworks, features: Features) -> PoseQuery:
         """The posterior of pose and content."""

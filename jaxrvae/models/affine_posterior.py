@@ -10,6 +10,7 @@ from jaxrvae.geometry.grid import pixel_grid, shift_to_pixel, unit_length
 from jaxrvae.geometry.pose import remove_pose
 from jaxrvae.geometry.resample import cubic, spline_coefs
 from jaxrvae.models.affine import AffineModel, AffineNetworks, PoseQuery
+from jaxrvae.models.gauge import fix_gauge
 from jaxrvae.models.modes import angle_modes, symmetry_order
 from jaxrvae.models.steerable import Features, Projection
 
@@ -50,7 +51,8 @@ def affine_posterior(
         splines, features["images"], start
     )
     std = jnp.sqrt(jnp.diagonal(covariance, axis1=1, axis2=2))
-    angle = wrap(pose[:, 0])
+    hidden = model.drift(networks, projection, query.content)
+    angle, shift = fix_gauge(modes.at[:, 0].set(pose[:, 0]), pose[:, 1:], hidden)
     images = model.recorded(networks, canonical)
     coefs = model.coefs(projection, images)
     variance = networks.noise**2
@@ -59,10 +61,10 @@ def affine_posterior(
     return {
         "content": query.content,
         "content_std": jnp.exp(query.content_log_std),
-        "angle": angle,
+        "angle": angle[:, 0],
         "angle_std": std[:, 0],
-        "angle_modes": jnp.stack([modes.at[:, 0].set(angle), shares], axis=-1),
-        "shift": shift_to_pixel(pose[:, 1:], model.shape),
+        "angle_modes": jnp.stack([angle, shares], axis=-1),
+        "shift": shift_to_pixel(shift, model.shape),
         "shift_std": std[:, 1:] * unit_length(model.shape),
         "symmetry": symmetry_order(coefs, np.array(model.orders), variance),
     }

@@ -13,6 +13,7 @@ from jaxrvae.config import ModelConfig
 from jaxrvae.geometry.grid import pixel_grid
 from jaxrvae.models.affine_posterior import affine_posterior
 from jaxrvae.models.build import Model, build_networks
+from jaxrvae.models.gauge import unfix_gauge
 from jaxrvae.models.steerable import SteerableModel
 from jaxrvae.models.steerable_posterior import steerable_posterior
 
@@ -64,12 +65,18 @@ def encode(
     networks: Any = nnx.merge(graph, params)
     found = model.expand(projection, model.compress(projection, images))
     if isinstance(model, SteerableModel):
-        return steerable_posterior(model, networks, found, log_prior)
+        return steerable_posterior(model, networks, projection, found, log_prior)
     return affine_posterior(model, networks, projection, found, log_prior)
 
 
 @jax.jit(static_argnums=1)
-def decode(model: Model, graph: Any, params: Any, both: Array) -> Array:
+def decode(
+    model: Model,
+    graph: Any,
+    params: Any,
+    projection: dict[str, Array],
+    both: Array,
+) -> Array:
     """Images in recorded units.
 
     Args:
@@ -78,14 +85,13 @@ def decode(model: Model, graph: Any, params: Any, both: Array) -> Array:
     networks: Any = nnx.merge(graph, params)
     content, poses = both[:, :-4], both[:, -4:]
     canonical = model.canonical(networks, content)
-
+    hidden = model.drift(networks, projection, content)
+    angle, shift = unfix_gauge(poses[:, 0], poses[:, 1:3], poses[:, 3], hidden)
     if isinstance(model, SteerableModel):
-        return jax.vmap(lambda c, p: model.render(c, p[0], p[1:3], p[3]))(
-            canonical, poses
-        )
+        return jax.vmap(model.render)(canonical, angle, shift, poses[:, 3])
     points = pixel_grid(*model.shape[:2])
-    rendered = jax.vmap(lambda c, p: model.render(c, points, p[0], p[1:3], p[3]))(
-        canonical, poses
+    rendered = jax.vmap(model.render, (0, None, 0, 0, 0))(
+        canonical, points, angle, shift, poses[:, 3]
     )
     return model.recorded(networks, rendered)
 

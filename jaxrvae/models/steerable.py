@@ -18,6 +18,7 @@ from jaxrvae.geometry.band import band, band_modes
 from jaxrvae.geometry.circle import angle_grid
 from jaxrvae.geometry.grid import pixel_grid, shift_to_unit
 from jaxrvae.geometry.polar import PolarBasis
+from jaxrvae.models.gauge import drift
 from jaxrvae.networks.decoders import DenseDecoder
 from jaxrvae.networks.encoders import ContentEncoder
 
@@ -103,7 +104,40 @@ class SteerableModel:
         points = pixel_grid(height, width).reshape(-1, 2)
         modes = jnp.asarray(band_modes(self.shape, self.max_frequency))
         coefs = jax.lax.map(lambda t: modes.T @ self.basis.evaluate(points - t), places)
-        return {"modes": modes, "coefs": coefs.swapaxes(0, 1)}
+        # Derivatives of a moved image by its displacement, at none.
+        own = self.basis.evaluate(points)
+        axes = jnp.eye(2)
+        moved = [
+            jax.jvp(lambda t: self.basis.evaluate(points - t), (jnp.zeros(2),), (axis,))
+            for axis in axes
+        ]
+        moves = jnp.stack([own.T @ change for _, change in moved])
+        return {"modes": modes, "coefs": coefs.swapaxes(0, 1), "moves": moves}
+
+    def drift(
+        self,
+        networks: SteerableNetworks,
+        projection: Projection,
+        content: Float[Array, "batch latent"],
+    ) -> tuple[Float[Array, " batch"], Float[Array, "batch 2"]]:
+        """Angle and shift (unit lengths) hidden in the canonical images."""
+        orders = jnp.array(self.orders, jnp.float32)
+        channels = self.shape[2]
+
+        def generate(coefs: Float[Array, " reals"]) -> Float[Array, "3 reals"]:
+            real, imag = jnp.split(coefs, 2)
+            turned = jnp.concatenate([orders * imag, -orders * real])
+            if len(self.ticks) == 1:
+                return jnp.stack([turned, 0 * turned, 0 * turned])
+            parts = jnp.stack([real, imag]).reshape(2, channels, -1)
+            own = parts.swapaxes(0, 1).reshape(channels, -1)
+            moved = jnp.einsum("aij,cj->aci", projection["moves"], own)
+            moved = moved.reshape(2, channels, 2, -1).swapaxes(1, 2).reshape(2, -1)
+            return jnp.concatenate([turned[None], moved])
+
+        return jax.vmap(
+            lambda z: drift(lambda z: self.canonical(networks, z), generate, z)
+        )(content)
 
     def compress(self, projection: Projection, images: Array) -> Features:
         """The modes inside the band, (n, mode, channel): all that the model sees.

@@ -5,14 +5,21 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrvae._typing import Array, Float
-from jaxrvae.geometry.circle import wrap
+from jaxrvae.geometry.grid import shift_to_pixel, shift_to_unit
+from jaxrvae.models.gauge import fix_gauge
 from jaxrvae.models.modes import angle_modes, symmetry_order
-from jaxrvae.models.steerable import Features, SteerableModel, SteerableNetworks
+from jaxrvae.models.steerable import (
+    Features,
+    Projection,
+    SteerableModel,
+    SteerableNetworks,
+)
 
 
 def steerable_posterior(
     model: SteerableModel,
     networks: SteerableNetworks,
+    projection: Projection,
     features: Features,
     log_prior: Float[Array, " angle"],
 ) -> dict[str, Array]:
@@ -29,16 +36,19 @@ def steerable_posterior(
     places = jnp.argmax(jnp.take_along_axis(grid, peaks[:, None, :1], 2)[..., 0], 1)
     refine = jax.vmap(lambda h, a, p: _refine(model, h / variance, a, p))
     pose, covariance = refine(harmonics, modes[:, 0], places)
-    moved = modes.at[:, 0].set(wrap(pose[:, 0]))
+    hidden = model.drift(networks, projection, mean)
+    angle, shift = fix_gauge(
+        modes.at[:, 0].set(pose[:, 0]), shift_to_unit(pose[:, 1:], model.shape), hidden
+    )
     std = jnp.sqrt(jnp.diagonal(covariance, axis1=1, axis2=2))
     symmetry = symmetry_order(canonical, np.array(model.orders), variance)
     return {
         "content": mean,
         "content_std": jnp.exp(log_std),
-        "angle": moved[:, 0],
+        "angle": angle[:, 0],
         "angle_std": std[:, 0],
-        "angle_modes": jnp.stack([moved, shares], axis=-1),
-        "shift": pose[:, 1:],
+        "angle_modes": jnp.stack([angle, shares], axis=-1),
+        "shift": shift_to_pixel(shift, model.shape),
         "shift_std": std[:, 1:],
         "symmetry": symmetry,
     }

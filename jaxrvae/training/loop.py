@@ -25,7 +25,7 @@ from jaxrvae.training.checkpoint import RunDirectory
 
 Params = Any
 Loss = Callable[[Params, Any, PRNGKey], tuple[Array, dict[str, Array]]]
-LEAST_STEPS = 1200
+LEAST_STEPS = 4000
 
 
 @dataclasses.dataclass(frozen=True)
