@@ -118,7 +118,7 @@ class ModelConfig:
 class TrainingConfig:
     """How the model is trained."""
 
-    epochs: int | None = None  # None: enough for 1200 steps, between 8 and 400
+    epochs: int | None = None  # None: enough for 4000 steps, between 8 and 400
     batch_size: int = 100
     learning_rate: float = 2e-3  # the highest; it rises and falls along a cosine
     seed: int = 0
