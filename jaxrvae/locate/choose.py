@@ -11,7 +11,13 @@ from jaxrvae.locate.evidence import height_errors
 
 NUM_LINKED = 8  # neighbours that an atom's standard error takes into account
 NUM_LEVELS = 8
+MISFIT = 0.1  # of an atom's height: what its Gaussian gets wrong about its tail,
+TAIL = 1.6  # which is so many times as wide
 HARD_CORE = 0.65  # atoms are not nearer than this share of the usual distance
+PAIR_REACH = 2.2  # usual distances up to which pairs of atoms are looked at
+PAIR_BINS = 33
+PAIR_CLIP = 3.0  # what a pair costs at most, in chi squared
+SURE = 4.0  # the score of atoms that make the pair correlation function
 LEAST_SCATTER = 0.08  # of distances to the nearest neighbour, as a share of the usual
 
 
@@ -69,22 +75,30 @@ def noise_of(
 
 
 def scores_of(params: np.ndarray, noise: np.ndarray | float) -> np.ndarray:
-    """Heights over their standard errors, given the noise of a canvas pixel."""
+    """Heights over their standard errors, given the noise of a canvas pixel.
+
+    No probe is quite Gaussian: a share of each neighbour's height, less with distance,
+    counts as an error as well.
+    """
     from scipy.spatial import KDTree
 
     num = len(params)
     whole, _ = padded(params)
     index = np.zeros((len(whole), NUM_LINKED), np.int32)
     linked = np.zeros((len(whole), NUM_LINKED), np.float32)
+    shape = np.zeros(num)
     k = min(NUM_LINKED, num - 1)
     if k:
         found = KDTree(params[:, :2]).query(params[:, :2], k=k + 1)
         distance, near = np.asarray(found[0]), np.asarray(found[1])
         index[:num, :k] = near[:, 1:]
-        linked[:num, :k] = distance[:, 1:] < 5 * np.exp(params[:, 3:])
+        away = distance[:, 1:] / np.exp(params[:, 3:])  # in sigmas
+        linked[:num, :k] = away < 5
+        tails = np.exp(-((away / TAIL) ** 2) / 2) * params[near[:, 1:], 2]
+        shape = MISFIT * np.sqrt((tails**2).sum(axis=1))
     whole[num:, 2] = 1.0
     errors = height_errors(jnp.asarray(whole), jnp.asarray(index), jnp.asarray(linked))
-    return params[:, 2] / (np.asarray(errors)[:num] * noise)
+    return params[:, 2] / np.hypot(np.asarray(errors)[:num] * noise, shape)
 
 
 def nearest_distances(params: np.ndarray) -> np.ndarray:
@@ -96,11 +110,12 @@ def nearest_distances(params: np.ndarray) -> np.ndarray:
     return KDTree(params[:, :2]).query(params[:, :2], k=2)[0][:, 1]
 
 
-def less_crowding(params: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """Scores less what an unusually short distance to the nearest atom costs.
+def in_order(params: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Scores less what unusual distances to other atoms cost.
 
-    Distances scatter about the image's own median; a distance shorter by t of their
-    standard deviations is taken as t squared less of chi squared.
+    Evidence is counted in chi squared, the scores squared. Distances to the nearest
+    atom scatter about the image's own median; one shorter by t of their standard
+    deviations costs t^2 / 2. To this come the costs of pairs.
     """
     nearest = nearest_distances(params)
     usual = float(np.median(nearest))
@@ -108,8 +123,38 @@ def less_crowding(params: np.ndarray, scores: np.ndarray) -> np.ndarray:
         return scores
     scatter = 1.4826 * float(np.median(np.abs(nearest - usual)))
     short = np.clip((usual - nearest) / max(scatter, LEAST_SCATTER * usual), 0, None)
-    left = scores * np.abs(scores) - short**2
+    costs = short**2 / 2 + pair_costs(params, scores, usual)
+    left = scores * np.abs(scores) - costs
     return np.sign(left) * np.sqrt(np.abs(left))
+
+
+def pair_costs(params: np.ndarray, scores: np.ndarray, usual: float) -> np.ndarray:
+    """(n,) what neighbours at unusual distances cost each atom, over the usual cost.
+
+    A pair costs minus twice the log of the pair correlation function at its distance,
+    where that is below one: a lattice has distances that do not occur, an amorphous
+    film none but the shortest. The function is the image's own, of its surer atoms.
+    """
+    from scipy.ndimage import gaussian_filter1d
+    from scipy.spatial import KDTree
+
+    reach = PAIR_REACH * usual
+    pairs = KDTree(params[:, :2]).query_pairs(reach, output_type="ndarray")
+    if not len(pairs):
+        return np.zeros(len(params))
+    gap = params[pairs[:, 0], :2] - params[pairs[:, 1], :2]
+    place = np.hypot(gap[:, 0], gap[:, 1]) / reach * PAIR_BINS
+    sure = (scores[pairs] > SURE).all(axis=1)
+    counts = np.bincount(place[sure].astype(int), minlength=PAIR_BINS)[:PAIR_BINS]
+    smooth = gaussian_filter1d(counts.astype(float), 1.2, mode="nearest")
+    rings = 2 * np.arange(PAIR_BINS) + 1.0
+    expected = smooth.sum() * rings / rings.sum()
+    correlation = (smooth + 3) / (expected + 3)  # towards one where pairs are few
+    by_place = np.clip(-2 * np.log(correlation), 0, PAIR_CLIP)
+    each = np.interp(place - 0.5, np.arange(PAIR_BINS), by_place)
+    costs = np.zeros(len(params))
+    np.add.at(costs, pairs, each[:, None])
+    return costs - np.median(costs)
 
 
 def stays(params: np.ndarray, scores: np.ndarray, least: float, usual: float):

@@ -10,7 +10,7 @@ from jaxrvae._typing import Float
 from jaxrvae.locate.canvas import Canvas, Fitted, make_canvas, maxima, value_at
 from jaxrvae.locate.choose import (
     Noise,
-    less_crowding,
+    in_order,
     matched,
     more,
     nearest_distances,
@@ -20,10 +20,11 @@ from jaxrvae.locate.choose import (
 )
 from jaxrvae.locate.spectrum import Denoised, denoise
 
-ENTER = 2.0  # standard deviations of the residual that make a candidate
+ENTER = 1.6  # standard deviations of the residual that make a candidate
 NEAR = 0.5  # candidates are not nearer to atoms than this share of the usual distance
 NUM_PRUNINGS = 8
-LOGIT = (1.8, 1.25)  # of being an atom, by score: fitted to simulated graphene
+TURNED_AWAY = 4.0  # noise atoms, to one that its distances to others let pass
+LOGIT = (2.4, 1.35)  # of being an atom, by score: fitted to simulated graphene
 RESTART = 1.25  # the distance found over that started from, which calls for a restart
 NUM_STARTS = 3
 FAMILY = 0.01  # probability that noise alone makes an image pass for one with atoms
@@ -76,13 +77,13 @@ def threshold(num_pixels: int, spacing: float, false_share: float) -> float:
     """Standard deviations above which noise makes few enough atoms.
 
     An image has one independent place per 2 pi sigma^2 and room for one atom per
-    spacing^2.
+    spacing^2. Of atoms that are noise, distances to others turn most away.
     """
     from scipy.stats import norm
 
     sigma = 0.4 * spacing
     places, room = num_pixels / (2 * np.pi * sigma**2), num_pixels / spacing**2
-    return float(norm.isf(min(0.1, false_share * room / places)))
+    return float(norm.isf(min(0.1, TURNED_AWAY * false_share * room / places)))
 
 
 def _once(
@@ -155,7 +156,7 @@ def _prune(
     for _ in range(NUM_PRUNINGS):
         if not len(params):
             break
-        scores = less_crowding(params, scores_of(params, noise))
+        scores = in_order(params, scores_of(params, noise))
         keep = stays(params, scores, least, usual)
         params, noise, scores = params[keep], noise[keep], scores[keep]
         if keep.all():
