@@ -5,11 +5,10 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from jaxrvae._checks import DataError, RunError
+from jaxrvae._checks import DataError, RunError, one_of
 from jaxrvae._version import __version__
 
 FAILED, WRONG_USE = 1, 2
-BENCHMARKS = ("speed", "atoms", "glyphs", "demo")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -172,7 +171,7 @@ def _add_bench(verbs: Any, name: str) -> None:
         "jaxrvae bench glyphs",
         _bench,
     )
-    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHMARKS))
+    parser.add_argument("names", nargs="*", metavar="NAME", help="default: all")
 
 
 _VERBS = {
@@ -288,21 +287,18 @@ def _bench(options: argparse.Namespace) -> int:
     from pathlib import Path
 
     root = Path(__file__).parents[1]
-    here = [n for n in BENCHMARKS if (root / "benchmarks" / f"{n}.py").is_file()]
+    scripts = sorted((root / "benchmarks").glob("[!_]*.py"))
+    here = [script.stem for script in scripts]
     if not here:
         raise RunError(
             f"{root}: expected the folder benchmarks, which a checkout of the project"
             " has; found none. Run it from a checkout."
         )
     for name in options.names:
-        if name not in here:
-            raise RunError(
-                f"bench: no benchmark {name!r}; there are {', '.join(here)}."
-            )
+        one_of("bench", name, here)
     for name in options.names or here:
-        done = subprocess.run(
-            [sys.executable, "-m", f"benchmarks.{name}"], cwd=root, check=False
-        )
+        command = [sys.executable, "-m", f"benchmarks.{name}"]
+        done = subprocess.run(command, cwd=root, check=False)
         if done.returncode:
             raise RunError(f"bench: {name} ended with status {done.returncode}.")
     return 0

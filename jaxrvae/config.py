@@ -204,7 +204,8 @@ class ClassConfig:
     """How contents are sorted. `jr.find_classes` documents every field."""
 
     num_classes: int | Literal["auto"] = "auto"
-    max_classes: int = 8
+    max_classes: int = 12
+    overlap: float = 0.1
     seed: int = 0
 
 

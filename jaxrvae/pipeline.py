@@ -95,7 +95,7 @@ def demo_config(out: str = "runs/demo", seed: int = 0) -> RunConfig:
     return run_config(
         {
             "input": {"simulate": "graphene", "options": DEMO, "seed": seed},
-            "patches": {"window": 0.8},
+            "patches": {"window": 0.6},
             "model": {"seed": seed},
             "out": out,
         }

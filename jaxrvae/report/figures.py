@@ -26,14 +26,17 @@ def figures(result: Result) -> "Iterator[tuple[str, Figure]]":
     for part, start in enumerate(range(0, len(movie), GALLERY_ROWS)):
         name = "gallery" if len(movie) <= GALLERY_ROWS else f"gallery_{part + 1}"
         yield name, gallery(movie[start : start + GALLERY_ROWS], latents)
-    yield "classes", class_images(result.patches, latents, _decoded(result))
+    yield "classes", class_images(result.patches, latents, result.class_images())
     yield "content", content_scatter(latents)
-    yield "angles", angle_roses(latents)
+    symmetry = result.symmetry()
+    yield "angles", angle_roses(latents, symmetry)
     rows, columns = MANIFOLD
     shape = (rows if result.model.config.content_dim > 1 else 1, columns)
     yield (
         "manifold",
-        manifold_figure(result.model.manifold(shape), result.patches.pixel_size),
+        manifold_figure(
+            result.model.manifold(shape), result.patches.pixel_size, latents.content
+        ),
     )
     chosen = examples(result)
     rebuilt = result.model.reconstruct(result.patches[chosen])
@@ -45,7 +48,7 @@ def figures(result: Result) -> "Iterator[tuple[str, Figure]]":
     for index in shown_frames(len(movie)):
         frame = movie[index]
         yield f"classes_{frame.number:04d}", class_map(frame, latents, result.atoms)
-        yield f"latents_{frame.number:04d}", latent_maps(frame, latents)
+        yield f"latents_{frame.number:04d}", latent_maps(frame, latents, symmetry)
 
 
 def shown_frames(number: int) -> list[int]:
@@ -64,10 +67,3 @@ def examples(result: Result) -> np.ndarray:
             places = np.linspace(0, len(mine) - 1, min(each, len(mine)) + 2)[1:-1]
             rows.append(mine[places.round().astype(int)])
     return np.concatenate(rows)[:MOST_PATCHES]
-
-
-def _decoded(result: Result) -> np.ndarray:
-    """Each class's decoded image, at the mean of its content and angle 0."""
-    dims = result.model.config.content_dim
-    columns = [f"content_{i}" for i in range(dims)]
-    return result.model.decode(result.classes.table[columns].to_numpy(np.float32))

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from jaxrvae._typing import Float, ndarray
 from jaxrvae.analysis.clusters import Classes
+from jaxrvae.analysis.symmetry import rotational_symmetry
 from jaxrvae.data.containers import Frames, Latents, Patches
 from jaxrvae.estimator import RVAE
 
@@ -37,11 +39,28 @@ class Result:
     timings: Mapping[str, float]
     out: Path | None = None
 
+    def class_images(self) -> Float[ndarray, "cls height width *channel"]:
+        """The model's image of every class's typical content, at angle 0."""
+        columns = [f"content_{i}" for i in range(self.model.config.content_dim)]
+        return self.model.decode(self.classes.table[columns].to_numpy(np.float32))
+
+    def symmetry(self) -> list[int]:
+        """The order of rotational symmetry of every class's image.
+
+        Angles are meant modulo 2 pi / order. It is read from the class as a whole; the
+        model's own order of every patch also counts differences that only the average
+        of many patches makes certain.
+        """
+        images = self.class_images()
+        planes = images if images.ndim == 3 else images[..., 0]
+        return [rotational_symmetry(np.asarray(plane, float)) for plane in planes]
+
     def class_table(self) -> pd.DataFrame:
-        """A row a class: class, count, share, frames, brightness, probability, ...
+        """A row a class: as `Classes.table`, with frames, brightness and symmetry.
 
         `frames` counts the frames in which the class occurs; `brightness` is the median
-        intensity of its atoms, relative to the median atom of their frame.
+        intensity of its atoms, relative to the median atom of their frame; `symmetry`
+        is the order of its image's rotational symmetry.
         """
         table = self.classes.table.copy()
         rows = self.latents.table
@@ -58,4 +77,5 @@ class Result:
             )
         table.insert(3, "frames", frames)
         table.insert(4, "brightness", brightness)
+        table.insert(5, "symmetry", self.symmetry())
         return table

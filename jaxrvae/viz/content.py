@@ -1,5 +1,6 @@
 """Latents among themselves: the content's plane, and the angles of each class."""
 
+from collections.abc import Sequence
 from itertools import combinations
 from typing import TYPE_CHECKING
 
@@ -37,8 +38,12 @@ def content_scatter(latents: Latents, seed: int = 0) -> "Figure":
         return figure
 
 
-def angle_roses(latents: Latents) -> "Figure":
-    """The angles of every class, modulo its symmetry, as a rose (equal areas)."""
+def angle_roses(latents: Latents, symmetry: Sequence[int] | None = None) -> "Figure":
+    """The angles of every class, modulo its symmetry, as a rose (equal areas).
+
+    Args:
+        symmetry: The order of every class; without it, that of most of its patches.
+    """
     classes = latents.class_probabilities.argmax(axis=1)
     number = latents.class_probabilities.shape[1]
     columns = min(number, 4)
@@ -52,7 +57,7 @@ def angle_roses(latents: Latents) -> "Figure":
             axis.set_visible(False)
         for index, axis in zip(range(number), axes.flat, strict=False):
             mine = classes == index
-            order = class_symmetry(latents, index)
+            order = symmetry[index] if symmetry else _usual(latents.symmetry[mine])
             _rose(axis, latents.angle[mine], order, style.class_color(index))
             period = "" if order == 1 else f", mod {360 / order:g}°"
             axis.set_title(
@@ -61,12 +66,9 @@ def angle_roses(latents: Latents) -> "Figure":
         return figure
 
 
-def class_symmetry(latents: Latents, index: int) -> int:
-    """The order of rotational symmetry that most patches of the class have."""
-    mine = latents.class_probabilities.argmax(axis=1) == index
-    if not mine.any():
-        return 1
-    return max(int(np.bincount(latents.symmetry[mine]).argmax()), 1)
+def _usual(orders: np.ndarray) -> int:
+    """The order that most have."""
+    return max(int(np.bincount(orders).argmax()), 1) if len(orders) else 1
 
 
 def _class_plane(
@@ -82,11 +84,12 @@ def _class_plane(
         centre = _median(latents.content[classes == index][:, [i, j]])
         if centre is not None:
             axis.annotate(
-                str(index), centre, ha="center", va="center", fontsize=9,
-                fontweight="bold", bbox={
-                    "boxstyle": "circle,pad=0.25", "fc": "white",
-                    "ec": style.class_color(index), "lw": 1.4, "alpha": 0.92,
+                str(index), centre, (11, 11), textcoords="offset points", ha="center",
+                va="center", fontsize=8.5, fontweight="bold", bbox={
+                    "boxstyle": "circle,pad=0.22", "fc": "white",
+                    "ec": style.class_color(index), "lw": 1.4, "alpha": 0.9,
                 },
+                arrowprops={"arrowstyle": "-", "lw": 0.7, "color": style.INK},
             )  # fmt: skip
 
 

@@ -1,10 +1,10 @@
 """Images that the model makes, beside those that it was given."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jaxrvae._typing import Float, ndarray
+from jaxrvae._typing import Float, Int, ndarray
 from jaxrvae.data.containers import Latents, Patches
 from jaxrvae.viz import style
 
@@ -17,34 +17,57 @@ MOST_ALIGNED = 400  # patches of a class that its mean is taken over
 def manifold_figure(
     images: Float[ndarray, "rows columns height width *channel"],
     pixel_size: float | None = None,
+    content: Float[ndarray, "n latent"] | None = None,
 ) -> "Figure":
     """Decoded images on the grid of the first two contents, as `RVAE.manifold` gives.
 
     Args:
         pixel_size: nm per pixel of the images.
+        content: Of the patches; images that stand for none of them are faded.
     """
     rows, columns, height, width = images.shape[:4]
     planes = images if images.ndim == 4 else images[..., 0]
-    gap = max(1, height // 24)
     low, high = np.percentile(planes, [0.2, 99.8])
-    sheet = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap), high)
-    for i in range(rows):
-        for j in range(columns):
-            top, left = i * (height + gap), j * (width + gap)
-            sheet[top : top + height, left : left + width] = planes[i, j]
+    counts = None if content is None else _grid_counts(content, rows, columns)
     with style.styled():
-        figure, axes = style.new_figure(6.2, 6.2 * rows / columns + 0.3)
-        axis = axes[0, 0]
-        style.show_image(axis, sheet, pixel_size, vmin=low, vmax=high)
-        axis.set_xlabel("content 0  (quantiles of its prior) →")
-        axis.set_ylabel("content 1 →")
+        figure, axes = style.new_figure(6.4, 6.3 * rows / columns + 0.4, rows, columns)
+        engine: Any = figure.get_layout_engine()
+        engine.set(w_pad=0.015, h_pad=0.015, wspace=0, hspace=0)
+        for i, axis in enumerate(axes.flat):
+            place = divmod(i, columns)
+            faded = counts is not None and counts[place] == 0
+            style.show_image(
+                axis, planes[place], bar=False, vmin=low, vmax=high,
+                alpha=0.25 if faded else 1.0,
+            )  # fmt: skip
+        wide = "" if pixel_size is None else f"   ({width * pixel_size:.2g} nm each)"
+        figure.supxlabel(f"content 0 →{wide}", fontsize=9)
+        figure.supylabel("content 1 →", fontsize=9)
         return figure
+
+
+def _grid_counts(
+    content: Float[ndarray, "n latent"], rows: int, columns: int
+) -> Int[ndarray, "{rows} {columns}"]:
+    """Patches by the cell of prior quantiles, the second content upwards."""
+    from scipy.stats import norm
+
+    share = norm.cdf(content)
+    column = np.minimum((share[:, 0] * columns).astype(int), columns - 1)
+    row = np.zeros(len(content), int)
+    if content.shape[1] > 1:
+        row = rows - 1 - np.minimum((share[:, 1] * rows).astype(int), rows - 1)
+    counts = np.zeros((rows, columns), int)
+    np.add.at(counts, (row, column), 1)
+    return counts
 
 
 def class_images(
     patches: Patches, latents: Latents, decoded: Float[ndarray, "cls ..."]
 ) -> "Figure":
     """Each class: the mean of its patches turned upright, and its decoded image.
+
+    Grey levels go with the square root, so that light atoms show beside heavy ones.
 
     Args:
         decoded: The image of each class's mean content, at angle 0.
@@ -54,7 +77,7 @@ def class_images(
     columns = min(number, 8)
     blocks = -(-number // columns)
     shown = np.concatenate([means, _planes(decoded)])
-    low, high = np.nanpercentile(shown, [0.2, 99.9])
+    norm = _root(*np.nanpercentile(shown, [0.2, 99.9]))
     with style.styled():
         figure, axes = style.new_figure(
             1.42 * max(columns, 4), 3.25 * blocks, 2 * blocks, columns
@@ -68,7 +91,9 @@ def class_images(
             images = (means[index], _planes(decoded)[index])
             for axis, image, title in zip(pair, images, titles, strict=True):
                 axis.set_visible(True)
-                style.show_image(axis, image, patches.pixel_size, vmin=low, vmax=high)
+                style.show_image(
+                    axis, image, patches.pixel_size, bar=title is not None, norm=norm
+                )
                 if title:
                     axis.set_title(
                         f"{title}\n{counts[index]} patches",
@@ -98,13 +123,13 @@ def reconstructions(
     given = _planes(patches.values[rows])
     made = _planes(rebuilt)
     classes = latents.class_probabilities.argmax(axis=1)[rows]
-    low, high = np.percentile(given, [0.5, 99.7])
+    norm = _root(*np.percentile(given, [0.5, 99.9]))
     half = float(np.percentile(np.abs(given - made), 99.5))
     with style.styled():
         figure, axes = style.new_figure(1.05 * len(rows), 3.5, 3, len(rows))
         for k in range(len(rows)):
             for axis, image in zip(axes[:2, k], (given[k], made[k]), strict=True):
-                axis.imshow(image, cmap="gray", vmin=low, vmax=high)
+                axis.imshow(image, cmap="gray", norm=norm)
             axes[2, k].imshow(given[k] - made[k], cmap="RdBu_r", vmin=-half, vmax=half)
             axes[0, k].set_title(
                 f"class {classes[k]}", fontsize=8, loc="center", fontweight="normal"
@@ -116,6 +141,13 @@ def reconstructions(
         ):
             axis.set_ylabel(label)
         return figure
+
+
+def _root(low: float, high: float) -> Any:
+    """Grey levels by the square root above `low`."""
+    from matplotlib.colors import PowerNorm
+
+    return PowerNorm(0.5, low, max(high, low + 1e-6), clip=True)
 
 
 def aligned_means(

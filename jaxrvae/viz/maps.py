@@ -1,6 +1,7 @@
 """Latents where they belong: over the frames."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -12,96 +13,110 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+WIDTH = 10.4  # inches, of figures as wide as the page
+
 
 def class_map(
     frame: Frame, latents: Latents, atoms: pd.DataFrame | None = None
 ) -> "Figure":
-    """One frame with its atoms coloured by class.
+    """One frame as it was recorded, and with its atoms coloured by class.
 
     Args:
         atoms: All atoms found; those without a patch are drawn as small dots.
     """
+    rows = in_frame(latents, frame.number)
+    classes = latents.class_probabilities.argmax(axis=1)
+    height, width = frame.shape[:2]
     with style.styled():
-        figure, axes = style.new_figure(7.6, 6.0)
-        axis = axes[0, 0]
-        style.show_image(axis, frame.values, frame.pixel_size)
-        rows = in_frame(latents, frame.number)
-        classes = latents.class_probabilities.argmax(axis=1)
-        size = _dot_size(frame, len(rows), 5.6)
+        figure, axes = style.new_figure(
+            WIDTH, 0.48 * WIDTH * height / width + 0.85, 1, 2
+        )
+        for axis in axes[0]:
+            style.show_image(axis, frame.values, frame.pixel_size)
+        axes[0, 0].set_title(frame.name or f"frame {frame.number}")
+        axis = axes[0, 1]
+        size = _dot_size(frame, latents, WIDTH / 2)
         if atoms is not None:
             left = _without_patch(atoms, latents.table, frame.number)
             axis.scatter(
-                left["x"], left["y"], s=0.12 * size, c="white", alpha=0.6, lw=0,
-                label=f"no full patch ({len(left)})",
+                left["x"], left["y"], s=0.12 * size, c="white", ec="black", lw=0.3,
+                label=f"without a whole window ({len(left)})",
             )  # fmt: skip
         for index in range(latents.class_probabilities.shape[1]):
             chosen = rows[classes[rows] == index]
-            _dots(axis, latents.table.iloc[chosen], index, size)
-            axis.scatter(
-                [], [], s=40, c=style.class_color(index),
-                marker=style.class_marker(index), ec="black", lw=0.4,
-                label=f"class {index} ({len(chosen)})",
-            )  # fmt: skip
-        axis.legend(loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0)
-        axis.set_title(frame.name or f"frame {frame.number}")
+            label = f"class {index} ({len(chosen)})"
+            _dots(axis, latents.table.iloc[chosen], index, size, label)
+        for handle in figure.legend(
+            *axis.get_legend_handles_labels(), loc="outside lower center", ncols=7,
+            handletextpad=0.1, columnspacing=1.2,
+        ).legend_handles:  # fmt: skip
+            handle.set_sizes([34])  # type: ignore[union-attr]
         return figure
 
 
-def latent_maps(frame: Frame, latents: Latents) -> "Figure":
+def latent_maps(
+    frame: Frame, latents: Latents, symmetry: Sequence[int] | None = None
+) -> "Figure":
     """One frame's atoms coloured by content and by angle.
 
-    The angle is shown modulo the symmetry of each patch, on a cyclic colour map: a
-    full turn of colour is one period of the structure.
+    The angle is shown modulo the symmetry of the largest class, on a cyclic colour
+    map: all colours once are one period.
+
+    Args:
+        symmetry: The order of every class; without it, that of the patches.
     """
     dims = min(latents.content.shape[1], 2)
+    height, width = frame.shape[:2]
+    side = WIDTH / 3
     with style.styled():
-        figure, axes = style.new_figure(4.1 * (dims + 1), 3.9, 1, dims + 1)
+        figure, axes = style.new_figure(
+            side * (dims + 1), (side - 0.75) * height / width + 0.3, 1, dims + 1
+        )
         rows = in_frame(latents, frame.number)
         places = latents.table.iloc[rows]
-        size = _dot_size(frame, len(rows), 3.4)
+        size = _dot_size(frame, latents, side - 0.75)
         for i in range(dims):
             values = latents.content[:, i]
             low, high = np.percentile(values, [1, 99])
-            _value_map(
-                axes[0, i], frame, places, values[rows], size, f"content {i}",
-                {"cmap": "viridis", "vmin": low, "vmax": high},
-            )  # fmt: skip
-        period, label = angle_period(latents)
+            colors = {"cmap": "viridis", "vmin": low, "vmax": high}
+            bar = _value_map(axes[0, i], frame, places, values[rows], size, colors)
+            axes[0, i].set_title(f"content {i}")
+        period = 360 / (symmetry[0] if symmetry else _usual(latents))
         angle = np.degrees(latents.angle[rows]) % period
-        _value_map(
-            axes[0, dims], frame, places, angle, size, label,
-            {"cmap": "twilight_shifted", "vmin": 0, "vmax": period},
-        )  # fmt: skip
+        colors = {"cmap": "twilight", "vmin": 0, "vmax": period}
+        bar = _value_map(axes[0, dims], frame, places, angle, size, colors)
+        ticks = np.linspace(0, period, 5)
+        bar.set_ticks(ticks, labels=[f"{tick:g}°" for tick in ticks])
+        axes[0, dims].set_title(
+            "angle" if period == 360 else f"angle modulo {period:g}°"
+        )
         return figure
 
 
-def gallery(movie: Frames, latents: Latents, columns: int = 10) -> "Figure":
-    """Every frame, small, with its atoms coloured by class."""
-    columns = min(columns, len(movie))
+def gallery(movie: Frames, latents: Latents) -> "Figure":
+    """Every frame, small, with its atoms coloured by class; rare classes stand out."""
+    columns = int(np.clip(np.ceil(np.sqrt(1.6 * len(movie))), 1, 10))
     rows = -(-len(movie) // columns)
-    side = 10.5 / columns
+    side = min(WIDTH / columns, 4.0)
     with style.styled():
-        figure, axes = style.new_figure(10.5, rows * (side + 0.14) + 0.1, rows, columns)
-        engine = figure.get_layout_engine()
-        assert engine is not None
-        engine.set(w_pad=0.01, h_pad=0.01, wspace=0, hspace=0)  # type: ignore[call-arg]
+        figure, axes = style.new_figure(
+            side * columns, rows * (side + 0.15) + 0.1, rows, columns
+        )
+        engine: Any = figure.get_layout_engine()
+        engine.set(w_pad=0.015, h_pad=0.015, wspace=0, hspace=0)
         classes = latents.class_probabilities.argmax(axis=1)
-        number = latents.class_probabilities.shape[1]
+        shares = np.bincount(classes, minlength=latents.class_probabilities.shape[1])
+        shares = shares / len(classes)
         for axis in axes.flat[len(movie) :]:
             axis.set_visible(False)
         for axis, frame in zip(axes.flat, movie, strict=False):
-            image = frame.values
-            plane = image if image.ndim == 2 else image[..., 0]
-            low, high = np.percentile(plane, [0.5, 99.8])
-            axis.imshow(plane, cmap="gray", vmin=low, vmax=high, alpha=0.75)
-            style.bare(axis)
-            axis.set_xlim(-0.5, plane.shape[1] - 0.5)
-            axis.set_ylim(plane.shape[0] - 0.5, -0.5)
+            style.show_image(axis, frame.values, bar=False, alpha=0.8)
             mine = in_frame(latents, frame.number)
-            size = _dot_size(frame, len(mine), side * 0.92)
-            for index in range(number):
+            size = _dot_size(frame, latents, 0.95 * side)
+            for index, share in enumerate(shares):
                 chosen = latents.table.iloc[mine[classes[mine] == index]]
-                _dots(axis, chosen, index, size)
+                larger = np.clip(0.1 / max(share, 1e-3), 0.8, 1.6)
+                _dots(axis, chosen, index, size * larger)
             axis.set_title(str(frame.number), fontsize=7, pad=1.5, fontweight="normal")
         return figure
 
@@ -113,11 +128,9 @@ def in_frame(latents: Latents, number: int) -> np.ndarray:
     return np.flatnonzero(latents.table["frame"].to_numpy() == number)
 
 
-def angle_period(latents: Latents) -> tuple[float, str]:
-    """Degrees after which most patches look the same, and a label that says so."""
-    order = int(np.bincount(latents.symmetry).argmax()) if len(latents) else 1
-    order = max(order, 1)
-    return 360 / order, "angle" if order == 1 else f"angle modulo {360 / order:g}°"
+def _usual(latents: Latents) -> int:
+    """The order of symmetry that most patches have."""
+    return max(int(np.bincount(latents.symmetry).argmax()), 1)
 
 
 def _value_map(
@@ -126,36 +139,41 @@ def _value_map(
     places: pd.DataFrame,
     values: np.ndarray,
     size: float,
-    label: str,
-    colors: dict,
-) -> None:
-    style.show_image(axis, frame.values, frame.pixel_size, alpha=0.55)
+    colors: dict[str, Any],
+) -> Any:
+    """Dots over the frame; returns their colour bar."""
+    style.show_image(axis, frame.values, frame.pixel_size, alpha=0.6)
     dots = axis.scatter(
         places["x"], places["y"], c=values, s=size, lw=0.3, ec="black", **colors
     )
-    axis.set_title(label)
-    figure = axis.figure
-    bar = figure.colorbar(dots, ax=axis, fraction=0.046, pad=0.02)  # type: ignore[union-attr]
-    bar.outline.set_visible(False)  # type: ignore[operator]
-    if "°" in label or label == "angle":
-        bar.set_ticks(np.linspace(0, colors["vmax"], 5))
-        bar.ax.set_yticklabels([f"{t:g}°" for t in np.linspace(0, colors["vmax"], 5)])
+    bar: Any = axis.figure.colorbar(dots, ax=axis, fraction=0.046, pad=0.02)  # type: ignore[union-attr]
+    bar.outline.set_visible(False)
+    return bar
 
 
-def _dots(axis: "Axes", places: pd.DataFrame, index: int, size: float) -> None:
+def _dots(
+    axis: "Axes", places: pd.DataFrame, index: int, size: float, label: str = ""
+) -> None:
     axis.scatter(
-        places["x"], places["y"], s=size, c=style.class_color(index),
-        marker=style.class_marker(index), ec="black", lw=min(0.4, size / 30),
+        places["x"], places["y"], s=size, c=style.class_color(index), ec="black",
+        marker=style.class_marker(index), lw=min(0.5, size / 40), label=label,
     )  # fmt: skip
 
 
-def _dot_size(frame: Frame, number: int, inches: float) -> float:
-    """Area of a dot in points^2: 0.45 of the mean distance of the atoms across."""
-    height, width = frame.shape[:2]
-    side = (
-        72 * inches / np.sqrt(max(number, 12)) * min(height, width) / max(frame.shape)
-    )
-    return float(np.clip((0.42 * side) ** 2, 1.0, 140.0))
+def _dot_size(frame: Frame, latents: Latents, inches: float) -> float:
+    """Area in points^2 of a dot that leaves its neighbours and some image to be seen.
+
+    Half the typical distance of neighbouring patches, at this width of the frame.
+    """
+    from scipy.spatial import KDTree
+
+    rows = in_frame(latents, frame.number)
+    if len(rows) < 3:
+        return 40.0
+    places = latents.table.iloc[rows][["x", "y"]].to_numpy()
+    distance = np.median(KDTree(places).query(places, k=2)[0][:, 1])
+    points = 72 * inches * distance / frame.shape[1]
+    return float(np.clip((0.5 * points) ** 2, 1.5, 90.0))
 
 
 def _without_patch(

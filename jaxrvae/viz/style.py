@@ -75,7 +75,11 @@ def new_figure(
 
 
 def show_image(
-    axis: "Axes", image: np.ndarray, pixel_size: float | None = None, **options: Any
+    axis: "Axes",
+    image: np.ndarray,
+    pixel_size: float | None = None,
+    bar: bool = True,
+    **options: Any,
 ) -> Any:
     """The image in grey (its first channel), without ticks, with a scale bar."""
     plane = image if image.ndim == 2 else image[..., 0]
@@ -85,7 +89,10 @@ def show_image(
         settings |= {"vmin": low, "vmax": high if high > low else low + 1}
     shown = axis.imshow(plane, **(settings | options))
     bare(axis)
-    scale_bar(axis, plane.shape, pixel_size)
+    if bar:
+        scale_bar(axis, plane.shape, pixel_size)
+    axis.set_xlim(-0.5, plane.shape[1] - 0.5)
+    axis.set_ylim(plane.shape[0] - 0.5, -0.5)
     return shown
 
 
@@ -116,8 +123,6 @@ def scale_bar(axis: "Axes", shape: tuple[int, ...], pixel_size: float | None) ->
         x, y - 0.025 * shape[0], f"{length:g} {unit}", color="white",
         fontsize=8, fontweight="bold", va="bottom", path_effects=outline,
     )  # fmt: skip
-    axis.set_xlim(-0.5, shape[1] - 0.5)
-    axis.set_ylim(shape[0] - 0.5, -0.5)
 
 
 def round_length(length: float) -> float:
