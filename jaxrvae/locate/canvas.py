@@ -9,7 +9,7 @@ import numpy as np
 from jaxrvae._typing import Float
 from jaxrvae.locate.gaussians import Atoms, Model, Scene, background, fit
 
-REACH = 3.8  # sigmas from an atom's centre to the edge of its window
+REACH = 3.4  # sigmas from an atom's centre to the edge of its window
 BINNED_WIDTH = 2.0  # sigma in pixels below which binning would lose detail
 BACKGROUND_SHARE = 5.0  # knots of the background stand this many neighbours apart
 WIDTH_SHARE = 0.32  # expected sigma over the distance of neighbours
@@ -55,11 +55,11 @@ class Canvas:
             knots=jnp.full(knots, level, jnp.float32),
         )
 
-    def fit(self, model: Model, params: np.ndarray) -> "Fitted":
+    def fit(self, model: Model, params: np.ndarray, num_steps: int = 12) -> "Fitted":
         """The model with these atoms, (n, 4), fitted."""
         whole, present = padded(params)
         start = model._replace(atoms=Atoms(jnp.asarray(whole), jnp.asarray(present)))
-        model, rest = fit(self.scene, start, size=self.size)
+        model, rest = fit(self.scene, start, size=self.size, num_steps=num_steps)
         rows, columns = self.shape
         rest = np.asarray(rest)[:rows, :columns]
         level = np.asarray(background(self.scene, model.knots))[:rows, :columns]
@@ -106,11 +106,15 @@ def make_canvas(
     values[:rows, :columns] = small
     weight[:rows, :columns] = (step / noise) ** 2
     apart = BACKGROUND_SHARE * spacing / step
+    basis_y, inverse_y = splines(sides[0], rows, apart)
+    basis_x, inverse_x = splines(sides[1], columns, apart)
     scene = Scene(
         image=jnp.asarray(values),
         weight=jnp.asarray(weight),
-        basis_y=jnp.asarray(splines(sides[0], rows, apart)),
-        basis_x=jnp.asarray(splines(sides[1], columns, apart)),
+        basis_y=jnp.asarray(basis_y),
+        basis_x=jnp.asarray(basis_x),
+        inverse_y=jnp.asarray(inverse_y),
+        inverse_x=jnp.asarray(inverse_x),
         spread=jnp.asarray(ATOM_SPREAD, jnp.float32),
         expected=jnp.asarray([math.log(sigma / step), WIDTH_SPREAD], jnp.float32),
         aspect_spread=jnp.asarray(ASPECT_SPREAD, jnp.float32),
@@ -139,15 +143,20 @@ def bucket(size: float, steps: tuple[int, ...]) -> int:
     return steps[-1] * math.ceil(size / steps[-1])
 
 
-def splines(length: int, used: int, apart: float) -> np.ndarray:
-    """(pixel, knot) cubic B-splines over the used pixels, at most `apart` apart."""
+def splines(length: int, used: int, apart: float) -> tuple[np.ndarray, np.ndarray]:
+    """Cubic B-splines (pixel, knot) over the used pixels, at most `apart` apart.
+
+    Beside them the inverse of their normal matrix (knot, knot).
+    """
     num = bucket(math.ceil(used / apart) + 3, (5, 8, 12, 16, 24, 32, 48, 64))
     places = (np.arange(length) + 0.5) / used * (num - 3) + 1
     u = np.abs(places[:, None] - np.arange(num))
     near = 2 / 3 - u**2 + u**3 / 2
     far = np.clip(2 - u, 0, None) ** 3 / 6
     inside = (np.arange(length) < used)[:, None]
-    return (np.where(u < 1, near, far) * inside).astype(np.float32)
+    basis = np.where(u < 1, near, far) * inside
+    inverse = np.linalg.inv(basis.T @ basis + 1e-2 * np.eye(num))
+    return basis.astype(np.float32), inverse.astype(np.float32)
 
 
 def maxima(image: Float[np.ndarray, "row col"], distance: float = 1.0) -> np.ndarray:

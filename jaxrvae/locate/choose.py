@@ -9,9 +9,9 @@ import numpy as np
 from jaxrvae.locate.canvas import Canvas, Fitted, maxima, padded, value_at
 from jaxrvae.locate.evidence import height_errors
 
-NUM_LINKED = 8  # neighbours that an atom's standard error takes into account
+NUM_LINKED = 6  # neighbours that an atom's standard error takes into account
 NUM_LEVELS = 8
-MISFIT = 0.1  # of an atom's height: what its Gaussian gets wrong about its tail,
+MISFIT = 0.07  # of an atom's height: what its Gaussian gets wrong about its tail,
 TAIL = 1.6  # which is so many times as wide
 HARD_CORE = 0.65  # atoms are not nearer than this share of the usual distance
 PAIR_REACH = 2.2  # usual distances up to which pairs of atoms are looked at

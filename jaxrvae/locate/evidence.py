@@ -1,7 +1,5 @@
 """How sure an atom is: its height against its standard error beside its neighbours."""
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 
@@ -15,16 +13,28 @@ def overlap(first: Float[Array, "4"], second: Float[Array, "4"]) -> Float[Array,
         first: x, y, height, log sigma.
         second: The same of the other one.
     """
+    return first[2] * second[2] * _unit_overlap(first, second)[0]
+
+
+def _unit_overlap(first: Float[Array, "4"], second: Float[Array, "4"]):
+    """The same for unit heights, the gap, and the sum of the variances."""
     gap = first[:2] - second[:2]
     one, two = jnp.exp(2 * first[3]), jnp.exp(2 * second[3])
     total = one + two
     area = 2 * jnp.pi * one * two / total
-    return first[2] * second[2] * area * jnp.exp(-jnp.sum(gap**2) / (2 * total))
+    return area * jnp.exp(-jnp.sum(gap**2) / (2 * total)), gap, total
 
 
-def _block(first: Float[Array, "4"], second: Float[Array, "4"]):
-    """Scalar products of two atoms' derivatives in x, y and height."""
-    return jax.jacfwd(jax.grad(overlap), argnums=1)(first, second)[:3, :3]
+def products(
+    first: Float[Array, "4"], second: Float[Array, "4"]
+) -> Float[Array, "3 3"]:
+    """Scalar products of two atoms' derivatives in x, y and height: of `overlap`."""
+    unit, gap, total = _unit_overlap(first, second)
+    one, two, u = first[2], second[2], gap / total
+    places = one * two * (jnp.eye(2) / total - u[:, None] * u)
+    rows = jnp.concatenate([places, (-one * u)[:, None]], axis=1)
+    heights = jnp.append(two * u, 1.0)
+    return unit * jnp.concatenate([rows, heights[None]])
 
 
 def _height_variance(group: Float[Array, "near 4"], there: Float[Array, " near"]):
@@ -33,7 +43,7 @@ def _height_variance(group: Float[Array, "near 4"], there: Float[Array, " near"]
     The others' positions and heights and a constant background are unknown as well.
     """
     num = len(group)
-    pairs = jax.vmap(lambda a: jax.vmap(lambda b: _block(a, b))(group))(group)
+    pairs = jax.vmap(lambda a: jax.vmap(lambda b: products(a, b))(group))(group)
     pairs = pairs * there[:, None, None, None] * there[None, :, None, None]
     normal = pairs.transpose(0, 2, 1, 3).reshape(3 * num, 3 * num)
     area = 2 * jnp.pi * jnp.exp(2 * group[:, 3]) * there
@@ -48,7 +58,7 @@ def _height_variance(group: Float[Array, "near 4"], there: Float[Array, " near"]
     return jnp.linalg.solve(normal, unit)[2] / scale[2] ** 2
 
 
-@partial(jax.jit)
+@jax.jit
 def height_errors(
     params: Float[Array, "atom 4"],
     index: Int[Array, "atom k"],

@@ -11,10 +11,11 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxrvae._typing import Array, Float, Int
 
-LEAST_GAIN = 1.0  # of the log posterior, for another step
+LEAST_GAIN = 0.01  # of the log posterior, an atom, for another step
 KNOT_DAMPING = 1e-3  # of the normal matrix, against knots that no pixel holds
 
 
@@ -52,6 +53,7 @@ class Scene(NamedTuple):
         image: (row, col), padded.
         weight: One over the variance of each pixel; 0 in the padding.
         basis_y: (row, knot) splines of the background along y; basis_x along x.
+        inverse_y: Inverse of basis_y's normal matrix; inverse_x of basis_x's.
         spread: Standard deviation of single atoms' log widths about the shared one.
         expected: What the shared log width is beforehand: mean and standard deviation.
         aspect_spread: The same for the aspect, about 0.
@@ -61,6 +63,8 @@ class Scene(NamedTuple):
     weight: Float[Array, "row col"]
     basis_y: Float[Array, "row knot_y"]
     basis_x: Float[Array, "col knot_x"]
+    inverse_y: Float[Array, "knot_y knot_y"]
+    inverse_x: Float[Array, "knot_x knot_x"]
     spread: Float[Array, ""]
     expected: Float[Array, "2"]
     aspect_spread: Float[Array, ""]
@@ -86,6 +90,10 @@ class Direction(NamedTuple):
     knots: Float[Array, "knot_y knot_x"]
 
 
+_BOTH_WIDTHS = np.array(
+    [[1, 0, 0, 0, 0], [0, 1, 0, 0, 0], [0, 0, 1, 0, 0], [0, 0, 0, 1, 1]], np.float32
+)  # an atom's width is that along x and along y
+_SWAP = np.eye(4, dtype=np.float32)[[0, 1, 3, 2]]  # of height and width
 _SCATTER = jax.lax.ScatterDimensionNumbers(
     update_window_dims=(1, 2),
     inserted_window_dims=(),
@@ -101,13 +109,12 @@ def windows(params: Float[Array, "atom 4"], aspect, shape, size: int) -> Windows
     low = jnp.round(params[:, :2]).astype(jnp.int32) - size // 2
     corners = jnp.clip(low, 0, jnp.array([shape[1] - size, shape[0] - size]))
 
-    def factors(axis: int, narrower: Float[Array, ""]) -> Float[Array, "atom 3 size"]:
-        pixels = corners[:, axis, None] + jnp.arange(size)
-        u = (pixels - params[:, axis, None]) * jnp.exp(narrower - params[:, 3, None])
-        g = jnp.exp(-(u**2) / 2)
-        return jnp.stack([g, u * g, u**2 * g], axis=1)
-
-    return Windows(corners, factors(0, -aspect), factors(1, aspect))
+    pixels = corners[:, :, None] + jnp.arange(size, dtype=jnp.float32)
+    narrow = jnp.exp(jnp.stack([-aspect, aspect]) - params[:, 3:4])
+    u = (pixels - params[:, :2, None]) * narrow[:, :, None]
+    g = jnp.exp(-(u**2) / 2)
+    along = jnp.stack([g, u * g, u**2 * g], axis=2)
+    return Windows(corners, along[:, 0], along[:, 1])
 
 
 def spread_out(at: Windows, slopes: Float[Array, "atom 5"], step, shape):
@@ -141,25 +148,18 @@ def slopes_of(params: Float[Array, "atom 4"], aspect) -> Float[Array, "atom 5"]:
     return jnp.stack([along_x, along_y, jnp.ones_like(height), height, height], axis=1)
 
 
-def render(model: Model, shape: tuple[int, int], size: int) -> Float[Array, "row col"]:
-    """The image of the atoms alone."""
-    atoms = model.atoms
-    at = windows(atoms.params, model.aspect, shape, size)
-    heights = atoms.params[:, 2] * atoms.present
-    step = jnp.zeros((len(heights), 5)).at[:, 2].set(heights)
-    return spread_out(at, jnp.ones_like(step), step, shape)
-
-
 def background(scene: Scene, knots: Float[Array, "knot_y knot_x"]):
     """The smooth background, in every pixel."""
     return scene.basis_y @ knots @ scene.basis_x.T
 
 
-def residual(scene: Scene, model: Model, size: int) -> Float[Array, "row col"]:
+def residual(scene: Scene, model: Model, at: Windows) -> Float[Array, "row col"]:
     """What the model leaves unexplained."""
-    shape = (scene.image.shape[0], scene.image.shape[1])
-    fitted = render(model, shape, size) + background(scene, model.knots)
-    return scene.image - fitted
+    atoms, shape = model.atoms, (scene.image.shape[0], scene.image.shape[1])
+    heights = atoms.params[:, 2] * atoms.present
+    spots = jnp.einsum("ny,nx,n->nyx", at.along_y[:, 0], at.along_x[:, 0], heights)
+    drawn = jax.lax.scatter_add(jnp.zeros(shape), at.corners, spots, _SCATTER)
+    return scene.image - drawn - background(scene, model.knots)
 
 
 def _cost(scene: Scene, model: Model, rest: Float[Array, "row col"]):
@@ -173,18 +173,17 @@ def _cost(scene: Scene, model: Model, rest: Float[Array, "row col"]):
 
 def _to_atoms(step: Direction) -> Float[Array, "atom 5"]:
     """A step of the model as one of each atom: x, y, height, widths along x and y."""
-    width = step.params[:, 3] + step.width
-    widths = jnp.stack([width + step.aspect, width - step.aspect], axis=1)
-    return jnp.concatenate([step.params[:, :3], widths], axis=1)
+    shared = jnp.stack([step.width + step.aspect, step.width - step.aspect])
+    return step.params @ _BOTH_WIDTHS + jnp.pad(shared, (3, 0))
 
 
 def _from_atoms(down: Float[Array, "atom 5"], knots) -> Direction:
     """The transpose: a gradient by atoms as one of the model."""
-    both = down[:, 3] + down[:, 4]
+    total = down.sum(axis=0)
     return Direction(
-        params=jnp.concatenate([down[:, :3], both[:, None]], axis=1),
-        width=both.sum(),
-        aspect=(down[:, 3] - down[:, 4]).sum(),
+        params=down @ _BOTH_WIDTHS.T,
+        width=total[3] + total[4],
+        aspect=total[3] - total[4],
         knots=knots,
     )
 
@@ -209,7 +208,7 @@ def _step(scene: Scene, model: Model, at: Windows, down, damping, num_inner):
     shape = (scene.image.shape[0], scene.image.shape[1])
     slopes = slopes_of(params, model.aspect)
     typical = jnp.sum(scene.weight) / jnp.sum(scene.weight > 0)
-    own, own_inverse = _own_blocks(params, typical, 1 / scene.spread**2, damping)
+    own, inverse, partner = _own_blocks(params, typical, 1 / scene.spread**2, damping)
     stiffness = jnp.array([0.0, 0.0, 0.0, 1.0]) / scene.spread**2
 
     def matvec(step: Direction) -> Direction:
@@ -225,31 +224,51 @@ def _step(scene: Scene, model: Model, at: Windows, down, damping, num_inner):
             knots=out.knots + KNOT_DAMPING * typical * step.knots,
         )
 
-    gram_y = scene.basis_y.T @ scene.basis_y
-    gram_x = scene.basis_x.T @ scene.basis_x
-    inverse_y = jnp.linalg.inv(gram_y + 1e-2 * jnp.eye(len(gram_y)))
-    inverse_x = jnp.linalg.inv(gram_x + 1e-2 * jnp.eye(len(gram_x)))
     all_widths = jnp.sum(own[:, 3] * model.atoms.present)
 
     def precondition(down: Direction) -> Direction:
-        scaled = jnp.einsum("npq,nq->np", own_inverse, down.params)
+        scaled = inverse * down.params + partner * (down.params @ _SWAP)
         return Direction(
             params=jnp.where(present > 0, scaled, down.params),
             width=down.width / (all_widths + 1 / scene.expected[1] ** 2),
             aspect=down.aspect / (all_widths / 2 + 1 / scene.aspect_spread**2),
-            knots=inverse_y @ down.knots @ inverse_x / typical,
+            knots=scene.inverse_y @ down.knots @ scene.inverse_x / typical,
         )
 
-    step, _ = jax.scipy.sparse.linalg.cg(
-        matvec, down, maxiter=num_inner, tol=1e-3, M=precondition
-    )
-    return step
+    return _conjugate_gradients(matvec, precondition, down, num_inner)
+
+
+def _conjugate_gradients(matvec, precondition, down: Direction, num_inner: int):
+    """Some steps towards the solution, from zero."""
+
+    def dot(a: Direction, b: Direction) -> Float[Array, ""]:
+        parts = jax.tree.map(lambda x, y: jnp.sum(x * y), a, b)
+        return parts.params + parts.width + parts.aspect + parts.knots
+
+    def add(a: Direction, share, b: Direction) -> Direction:
+        return jax.tree.map(lambda x, y: x + share * y, a, b)
+
+    def body(_, carry):
+        step, left, along, gain = carry
+        product = matvec(along)
+        share = gain / jnp.maximum(dot(along, product), 1e-30)
+        left = add(left, -share, product)
+        towards = precondition(left)
+        new_gain = dot(left, towards)
+        turned = add(towards, new_gain / jnp.maximum(gain, 1e-30), along)
+        return add(step, share, along), left, turned, new_gain
+
+    towards = precondition(down)
+    zero = jax.tree.map(jnp.zeros_like, down)
+    start = (zero, down, towards, dot(down, towards))
+    return jax.lax.fori_loop(0, num_inner, body, start)[0]
 
 
 def _own_blocks(params, weight, stiffness, damping):
     """An atom's own normal matrix: its diagonal, and the inverse of it damped.
 
-    Integrals of Gaussians over the plane; only height and width are coupled.
+    Integrals of Gaussians over the plane. Only height and width are coupled: the
+    inverse is given by its diagonal and, beside it, its element for the partner.
     """
     height, area = params[:, 2], jnp.pi * jnp.exp(2 * params[:, 3]) * weight
     place = jnp.pi / 2 * height**2 * weight + 1e-12
@@ -257,13 +276,11 @@ def _own_blocks(params, weight, stiffness, damping):
     damped = diagonal * (1 + damping)
     a, b, d = damped[:, 2], height * area, damped[:, 3] + stiffness
     determinant = a * d - b**2
-    inverse = jnp.zeros((len(params), 4, 4))
-    inverse = inverse.at[:, 0, 0].set(1 / damped[:, 0])
-    inverse = inverse.at[:, 1, 1].set(1 / damped[:, 1])
-    inverse = inverse.at[:, 2, 2].set(d / determinant)
-    inverse = inverse.at[:, 3, 3].set(a / determinant)
-    inverse = inverse.at[:, 2, 3].set(-b / determinant)
-    return diagonal, inverse.at[:, 3, 2].set(-b / determinant)
+    inverse = jnp.stack(
+        [1 / damped[:, 0], 1 / damped[:, 1], d / determinant, a / determinant], axis=1
+    )
+    partner = jnp.array([0.0, 0.0, 1.0, 1.0]) * (-b / determinant)[:, None]
+    return diagonal, inverse, partner
 
 
 def _moved(model: Model, step: Direction) -> Model:
@@ -289,13 +306,13 @@ def _moved(model: Model, step: Direction) -> Model:
     )
 
 
-@partial(jax.jit, static_argnames=("size", "num_steps", "num_inner"))
+@partial(jax.jit, static_argnames=("size", "num_inner"))
 def fit(
     scene: Scene,
     model: Model,
     *,
     size: int,
-    num_steps: int = 12,
+    num_steps: int | Int[Array, ""] = 12,
     num_inner: int = 8,
 ) -> tuple[Model, Float[Array, "row col"]]:
     """The model after damped Gauss-Newton steps, and its residual.
@@ -309,26 +326,30 @@ def fit(
         num_inner: Conjugate gradient steps in each, at most.
     """
     shape = (scene.image.shape[0], scene.image.shape[1])
+    little = jnp.maximum(1.0, LEAST_GAIN * jnp.sum(model.atoms.present))
 
     def body(carry):
-        model, rest, cost, damping, _, count = carry
-        at = windows(model.atoms.params, model.aspect, shape, size)
-        down = _downhill(scene, model, at, rest)
-        tried = _moved(model, _step(scene, model, at, down, damping, num_inner))
-        left = residual(scene, tried, size)
-        new = _cost(scene, tried, left)
-        better = new < cost
-        model = jax.tree.map(lambda a, b: jnp.where(better, a, b), tried, model)
-        rest = jnp.where(better, left, rest)
-        done = better & (cost - new < LEAST_GAIN)
+        best, tried, damping, _, count = carry
+        at = windows(tried.atoms.params, tried.aspect, shape, size)
+        left = residual(scene, tried, at)
+        new, old = _cost(scene, tried, left), best[3]
+        better = new < old
+        done = better & (old - new < little)
+        best = jax.tree.map(
+            lambda a, b: jnp.where(better, a, b), (tried, at, left, new), best
+        )
         damping = jnp.clip(jnp.where(better, damping / 5, damping * 5), 1e-4, 1e4)
-        return model, rest, jnp.where(better, new, cost), damping, done, count + 1
+        model, at, rest, _ = best
+        down = _downhill(scene, model, at, rest)
+        step = _step(scene, model, at, down, damping, num_inner)
+        return best, _moved(model, step), damping, done, count + 1
 
     def unfinished(carry):
-        return ~carry[4] & (carry[5] < num_steps)
+        return ~carry[3] & (carry[4] <= num_steps)
 
-    rest = residual(scene, model, size)
-    cost = _cost(scene, model, rest)
-    start = (model, rest, cost, jnp.asarray(0.01), jnp.asarray(False), jnp.asarray(0))
-    model, rest, *_ = jax.lax.while_loop(unfinished, body, start)
+    places = jnp.zeros((len(model.atoms.params), 3, size))
+    empty = Windows(jnp.zeros((len(places), 2), jnp.int32), places, places)
+    best = (model, empty, scene.image, jnp.asarray(jnp.inf))
+    start = (best, model, jnp.asarray(0.05), jnp.asarray(False), jnp.asarray(0))
+    (model, _, rest, _), *_ = jax.lax.while_loop(unfinished, body, start)
     return model, rest * (scene.weight > 0)

@@ -22,8 +22,9 @@ from jaxrvae.locate.spectrum import Denoised, denoise
 
 ENTER = 1.6  # standard deviations of the residual that make a candidate
 NEAR = 0.5  # candidates are not nearer to atoms than this share of the usual distance
+NUM_STEPS = 6  # of a fit between two rounds; the last has twice as many
 NUM_PRUNINGS = 8
-TURNED_AWAY = 4.0  # noise atoms, to one that its distances to others let pass
+TURNED_AWAY = 5.0  # noise atoms, to one that its distances to others let pass
 LOGIT = (2.4, 1.35)  # of being an atom, by score: fitted to simulated graphene
 RESTART = 1.25  # the distance found over that started from, which calls for a restart
 NUM_STARTS = 3
@@ -98,7 +99,7 @@ def _once(
     for turn in range(options.num_rounds + 1):
         if not len(params):
             break
-        fitted = on.fit(model, params)
+        fitted = on.fit(model, params, num_steps=NUM_STEPS)
         model = fitted.model
         left, bright = matched(on, fitted)
         noise = noise_of(left, bright, math.exp(float(model.width)), noise)
