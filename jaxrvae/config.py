@@ -185,7 +185,7 @@ class PatchConfig:
 
     size: int | Literal["auto"] = "auto"  # pixels; auto: 48, or those of the window
     window: float | Literal["auto"] | None = "auto"  # nm; None: the frames' own pixels
-    normalize: Literal["frame"] | None = "frame"
+    normalize: Literal["frame", "patch"] | None = "frame"
 
     def __post_init__(self) -> None:
         if self.size != "auto":
@@ -196,7 +196,7 @@ class PatchConfig:
             positive("window", self.window, "It is in nm.")
         elif self.size == "auto":
             raise ValueError("window=None needs the size in pixels; got size='auto'.")
-        one_of("normalize", self.normalize, ("frame", None))
+        one_of("normalize", self.normalize, ("frame", "patch", None))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -240,13 +240,22 @@ def run_config(values: Mapping[str, Any]) -> RunConfig:
     known_keys("run", values, ["input", *base])
     if "input" not in values:
         raise ValueError("run needs input: {files: [...]} or {simulate: graphene}.")
-    groups: dict[str, Any] = {"input": from_mapping(InputConfig, values["input"])}
+    if not isinstance(values["input"], Mapping):
+        raise ValueError(f"input must hold files or simulate; got {values['input']!r}.")
+    known_keys(
+        "input", values["input"], [f.name for f in dataclasses.fields(InputConfig)]
+    )
+    groups: dict[str, Any] = {"input": InputConfig(**values["input"])}
     for name, default in base.items():
         given = values.get(name)
         if name == "out" or given is None:
             groups[name] = default if given is None else str(given)
             continue
         names = [field.name for field in dataclasses.fields(default)]
+        if not isinstance(given, Mapping):
+            raise ValueError(
+                f"{name} must hold settings such as {names[0]}; got {given!r}."
+            )
         known_keys(name, given, names)
         groups[name] = dataclasses.replace(default, **given)
     return RunConfig(**groups)

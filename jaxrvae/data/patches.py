@@ -17,7 +17,7 @@ def cut_patches(
     size: int = 48,
     window: float | None = None,
     *,
-    normalize: Literal["frame"] | None = None,
+    normalize: Literal["frame", "patch"] | None = None,
 ) -> Patches:
     """Patches centred exactly on positions, by cubic-spline interpolation.
 
@@ -34,15 +34,17 @@ def cut_patches(
         window: nm along a patch's side, resampled to `size` pixels, so that frames of
             different pixel size mix. Without it the frames' own pixels are kept.
         normalize: "frame" subtracts each frame's median and divides by its
-            interquartile range / 1.349 (the standard deviation of Gaussian values);
-            both stand in the table as offset and scale (offset_0 ... with channels).
+            interquartile range / 1.349 (the standard deviation of Gaussian values).
+            "patch" subtracts each patch's mean and divides by its standard deviation:
+            content then says nothing of brightness and contrast. Both stand in the
+            table as offset and scale (offset_0 ... with channels).
 
     Raises:
         DataError: No patch has full support, pixel sizes differ or are unknown, or
             a frame number is not in the movie.
     """
     at_least("size", size, 2)
-    one_of("normalize", normalize, ["frame", None])
+    one_of("normalize", normalize, ["frame", "patch", None])
     if window is not None:
         positive("window", window, "It is in nm.")
     groups = _by_frame(movie, positions)
@@ -59,8 +61,10 @@ def cut_patches(
             continue
         table = pd.DataFrame(rows[kept])
         cut = _cut(image, places[kept], size, step)
-        if normalize == "frame":
-            cut = _normalize(cut, image, table)
+        if normalize is not None:
+            offset, scale = _standards(cut, image, normalize)
+            cut = ((cut - offset) / scale).astype(np.float32)
+            _note(table, offset=offset, scale=scale)
         images.append(cut)
         tables.append(table)
     if not images:
@@ -154,18 +158,28 @@ def _cut(image: np.ndarray, places: np.ndarray, size: int, step: float) -> np.nd
     return out[..., 0] if image.ndim == 2 else out
 
 
-def _normalize(cut: np.ndarray, image: np.ndarray, table: pd.DataFrame) -> np.ndarray:
-    """The patches in units of their frame's spread; writes offset and scale."""
-    low, offset, high = np.percentile(image, [25, 50, 75], axis=(0, 1))
+def _standards(
+    cut: np.ndarray, image: np.ndarray, normalize: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Offset and scale that broadcast over the patches, one or one a patch."""
+    if normalize == "patch":
+        offset = cut.mean((1, 2), keepdims=True)
+        scale = cut.std((1, 2), keepdims=True)
+        return offset, np.where(scale > 0, scale, 1.0)
+    low, middle, high = np.percentile(image, [25, 50, 75], axis=(0, 1))
     scale = (high - low) / 1.349
     scale = np.where(scale > 0, scale, np.std(image, axis=(0, 1)))
-    for name, value in (("offset", offset), ("scale", scale)):
-        if np.ndim(value) == 0:
-            table[name] = float(value)
-        else:
-            for i, one in enumerate(value):
-                table[f"{name}_{i}"] = float(one)
-    return (cut - np.float32(offset)) / np.float32(scale)
+    shape = (1,) * (cut.ndim - np.ndim(middle)) + np.shape(middle)
+    return np.reshape(middle, shape), np.reshape(scale, shape)
+
+
+def _note(table: pd.DataFrame, **standards: np.ndarray) -> None:
+    """Writes what was subtracted and divided by into the table, channel by channel."""
+    for name, values in standards.items():
+        columns = values.reshape(len(values), -1) if values.ndim == 4 else values[:, 0]
+        columns = np.broadcast_to(columns, (len(table), columns.shape[1]))
+        for i, column in enumerate(columns.T):
+            table[name if values.ndim == 3 else f"{name}_{i}"] = column
 
 
 def _no_support(
