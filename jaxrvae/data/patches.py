@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from jaxrvae._checks import DataError, at_least, one_of, positive
+from jaxrvae._typing import Number
 from jaxrvae.data.containers import Frame, Frames, Patches
 
 CHUNK = 2_000_000  # sampling points interpolated at a time; bounds the memory
@@ -15,7 +16,7 @@ def cut_patches(
     movie: Frames,
     positions: pd.DataFrame,
     size: int = 48,
-    window: float | None = None,
+    window: Number | None = None,
     *,
     normalize: Literal["frame", "patch"] | None = None,
 ) -> Patches:
@@ -102,7 +103,7 @@ def _by_frame(movie: Frames, positions: pd.DataFrame) -> list[tuple[int, pd.Data
     return sorted(groups, key=lambda group: group[0])
 
 
-def _step(frame: Frame, size: int, window: float | None) -> float:
+def _step(frame: Frame, size: int, window: Number | None) -> float:
     """Frame pixels between neighbouring patch pixels."""
     if window is None:
         return 1.0

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxrvae._checks import DataError, existing_file, nearest, positive
+from jaxrvae._typing import Number
 from jaxrvae.data.containers import Frame, Frames
 from jaxrvae.data.read import arrays, em, hdf5
 from jaxrvae.data.read.images import Opened, checked
@@ -29,7 +30,7 @@ def read(
     *,
     channel: int | str | None = None,
     lazy: bool = False,
-    pixel_size: float | None = None,
+    pixel_size: Number | None = None,
 ) -> Frames:
     """A movie from image files: npy, npz, tif, hdf5, dm3 and dm4.
 
@@ -69,7 +70,9 @@ def read(
             frames.append(
                 Frame(
                     source=load if lazy else load(),
-                    pixel_size=one.pixel_size if pixel_size is None else pixel_size,
+                    pixel_size=one.pixel_size
+                    if pixel_size is None
+                    else float(pixel_size),
                     name=name if one.num_frames == 1 else f"{name}[{index}]",
                     number=numbers[len(frames)],
                     metadata=one.metadata,

@@ -47,7 +47,7 @@ def open_npz(path: Path, channel: int | str | None) -> Opened:
 
 
 def _numpy_error(path: Path, error: Exception) -> str:
-    if "allow_pickle" in str(error):
+    if "allow_pickle" in str(error) or "Python objects" in str(error):
         return (
             f"{path}: expected an array of numbers; got Python objects, which are not"
             " unpickled for safety. Save it with a numeric dtype."

@@ -86,7 +86,9 @@ def checked(one: Opened, index: int) -> np.ndarray:
     where = str(one.path) if one.num_frames == 1 else f"{one.path}, image {index}"
     try:
         image = one.load(index)
-    except (OSError, EOFError, ValueError, IndexError, KeyError) as error:
+    except DataError:
+        raise
+    except Exception as error:  # decoders raise whatever a damaged file leads them to
         raise DataError(unreadable(one.path, error)) from error
     small = image.dtype.kind in "biu" and image.dtype.itemsize <= 2
     small = small or (image.dtype.kind == "f" and image.dtype.itemsize <= 4)
