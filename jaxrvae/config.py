@@ -1,7 +1,7 @@
 """Frozen settings of the model and its training; plain values that YAML can hold."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -30,7 +30,7 @@ class ModelConfig:
     """What the model is. The front door, `RVAE`, documents every field."""
 
     content_dim: int = 2
-    pose: tuple[str, ...] = ("rotation", "shift")
+    pose: Sequence[str] = ("rotation", "shift")  # kept as a tuple
     max_shift: float = 0.1  # share of the field, to either side
     decoder: str = "auto"
     encoder: str = "auto"
@@ -46,9 +46,12 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "pose", tuple(self.pose))
-        at_least("content_dim", self.content_dim, 1, "2 makes maps one can look at.")
-        at_least("num_turns", self.num_turns, 2, "8 suits most images.")
-        at_least("hidden_dim", self.hidden_dim, 1)
+        whole("content_dim", self.content_dim, 1, "2 makes maps one can look at.")
+        whole("num_turns", self.num_turns, 2, "8 suits most images.")
+        whole("hidden_dim", self.hidden_dim, 1)
+        whole("seed", self.seed, 0)
+        for name in ("content_dim", "num_turns", "hidden_dim", "seed"):
+            object.__setattr__(self, name, int(getattr(self, name)))
         for part in self.pose:
             one_of("pose", part, ("rotation", "shift"))
         if "rotation" not in self.pose:
@@ -126,8 +129,8 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         if self.epochs is not None:
-            at_least("epochs", self.epochs, 1)
-        at_least("batch_size", self.batch_size, 1)
+            whole("epochs", self.epochs, 1)
+        whole("batch_size", self.batch_size, 1)
         positive("learning_rate", self.learning_rate)
 
 

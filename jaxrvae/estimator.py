@@ -295,13 +295,18 @@ class RVAE:
         try:
             with np.load(path, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
-            notes = json.loads(str(arrays["notes"]))
-            rvae = cls(**notes["config"])
+            return cls._from_arrays(arrays)
         except Exception as error:
             raise DataError(
                 f"{path}: expected a model written by RVAE.save; got "
                 f"{type(error).__name__}. Fit the model again and save it."
             ) from error
+
+    @classmethod
+    def _from_arrays(cls, arrays: Mapping[str, ndarray]) -> "RVAE":
+        """The model from the arrays of its file."""
+        notes = json.loads(str(arrays["notes"]))
+        rvae = cls(**notes["config"])
         blank = np.zeros((1, *notes["shape"]), np.float32)
         fresh = build_model(rvae.config, blank)
         rvae._model = dataclasses.replace(
