@@ -53,7 +53,7 @@ def _verb(verbs: Any, name: str, text: str, example: str, command: Any) -> Any:
         epilog=f"example:\n  {example}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.set_defaults(command=command)
+    parser.set_defaults(command=command, refuse=parser.error)
     return parser
 
 
@@ -66,7 +66,7 @@ def _add_demo(verbs: Any, name: str) -> None:
         _demo,
     )
     parser.add_argument("--out", default="runs/demo", metavar="DIR")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, metavar="N")
     _add_quiet(parser)
 
 
@@ -81,7 +81,9 @@ def _add_run(verbs: Any, name: str) -> None:
     parser.add_argument(
         "files", nargs="*", metavar="FILES", help="images, folders or patterns"
     )
-    parser.add_argument("--config", metavar="YAML", help="settings; options go before")
+    parser.add_argument(
+        "--config", metavar="YAML", help="settings; options here override them"
+    )
     _add_input(parser)
     parser.add_argument(
         "--window", type=float, metavar="NM", help="side of a patch; default 1.0"
@@ -193,10 +195,10 @@ def _add_input(parser: Any) -> None:
 
 
 def _add_training(parser: Any) -> None:
-    parser.add_argument("--epochs", type=int)
-    parser.add_argument("--learning-rate", type=float)
-    parser.add_argument("--content-dim", type=int)
-    parser.add_argument("--seed", type=int)
+    parser.add_argument("--epochs", type=int, metavar="N", help="default: 4000 steps")
+    parser.add_argument("--learning-rate", type=float, metavar="RATE")
+    parser.add_argument("--content-dim", type=int, metavar="N", help="default 2")
+    parser.add_argument("--seed", type=int, metavar="N")
 
 
 def _add_quiet(parser: Any) -> None:
@@ -230,13 +232,16 @@ def _run(options: argparse.Namespace) -> None:
     if options.out is not None:
         values["out"] = options.out
     if "input" not in values:
-        raise DataError("run: expected FILES or --config; got neither. See --help.")
+        options.refuse("give FILES, or --config with an input")
     run(values, progress=not options.quiet)
 
 
 def _simulate(options: argparse.Namespace) -> None:
     from jaxrvae.pipeline import write_simulation
 
+    for word in options.set:
+        if "=" not in word:
+            options.refuse(f"--set: expected NAME=VALUE; got {word!r}")
     write_simulation(options.kind, options.seed, _settings(options.set), options.out)
 
 
@@ -312,13 +317,8 @@ def _settings(words: Sequence[str]) -> dict[str, Any]:
     """NAME=VALUE pairs as a mapping, the values read as YAML."""
     import yaml
 
-    found = {}
-    for word in words:
-        name, equals, value = word.partition("=")
-        if not equals:
-            raise DataError(f"--set: expected NAME=VALUE; got {word!r}.")
-        found[name] = yaml.safe_load(value)
-    return found
+    pairs = [word.partition("=") for word in words]
+    return {name: yaml.safe_load(value) for name, _, value in pairs}
 
 
 def _for_users(error: Exception) -> bool:

@@ -204,11 +204,16 @@ class PatchConfig:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ClassConfig:
-    """How contents are sorted. `jr.find_classes` documents every field."""
+    """How patches are sorted. `jr.find_classes` documents the fields below the first.
 
+    `brightness`: sort by the central atom's brightness beside the content, so that a
+    rare heavy element is found among many surroundings.
+    """
+
+    brightness: bool = True
     num_classes: int | Literal["auto"] = "auto"
     max_classes: int = 12
-    overlap: float = 0.1
+    overlap: float = 0.05
     seed: int = 0
 
 

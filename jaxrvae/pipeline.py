@@ -13,8 +13,9 @@ import numpy as np
 import pandas as pd
 
 from jaxrvae._checks import DataError, RunError, existing_file
-from jaxrvae.analysis.clusters import find_classes
+from jaxrvae.analysis.clusters import Classes, find_classes
 from jaxrvae.config import (
+    ClassConfig,
     InputConfig,
     PatchConfig,
     RunConfig,
@@ -25,7 +26,7 @@ from jaxrvae.config import (
     run_mapping,
     to_mapping,
 )
-from jaxrvae.data.containers import Frame, Frames, Patches
+from jaxrvae.data.containers import Frame, Frames, Latents, Patches
 from jaxrvae.data.patches import cut_patches
 from jaxrvae.data.read import read
 from jaxrvae.estimator import RVAE
@@ -38,6 +39,7 @@ from jaxrvae.training.checkpoint import write_atomically
 WINDOW = 1.0  # nm
 WINDOW_SPACINGS = 7.0  # the same in distances of neighbours, where nm are not known
 MOST_PIXELS = 48
+FAINTEST = 0.2  # brightness below which atoms are not told apart
 DEMO = {
     "num_frames": 10,
     "size": 256,
@@ -76,7 +78,7 @@ def run(
         movie = _movie(config.input)
     say(f"read {len(movie)} frames; looking for atoms")
     with clock("find atoms"):
-        atoms = find_atoms(movie, **dataclasses.asdict(config.locate))
+        atoms = with_brightness(find_atoms(movie, **dataclasses.asdict(config.locate)))
     with clock("cut patches"):
         patches = cut(movie, atoms, config.patches)
     say(
@@ -200,7 +202,7 @@ def encode_files(
         latents = fitted.encode(movie.values).to_dataframe()
     else:
         _Say(progress)(f"read {len(movie)} frames; looking for atoms")
-        atoms = find_atoms(movie)
+        atoms = with_brightness(find_atoms(movie))
         names = ("size", "window", "normalize")
         settings = PatchConfig(**{name: cutting[name] for name in names})
         latents = fitted.encode(cut(movie, atoms, settings)).to_dataframe()
@@ -246,6 +248,12 @@ def cut(movie: Frames, atoms: pd.DataFrame, config: PatchConfig) -> Patches:
     )
 
 
+def with_brightness(atoms: pd.DataFrame) -> pd.DataFrame:
+    """The atoms with a column more: intensity relative to their frame's median atom."""
+    typical = atoms.groupby("frame")["intensity"].transform("median")
+    return atoms.assign(brightness=atoms["intensity"] / typical)
+
+
 def in_spacings(movie: Frames, atoms: pd.DataFrame) -> Frames:
     """The movie with each frame's pixel size in distances of neighbouring atoms."""
     from scipy.spatial import KDTree
@@ -282,6 +290,7 @@ def _fit(patches: Patches, config: RunConfig, progress: bool) -> RVAE:
         batch_size=config.training.batch_size,
         learning_rate=config.training.learning_rate,
         run_dir=config.out,
+        save_seconds=config.training.save_seconds,
         progress=progress,
     )
 
@@ -298,7 +307,7 @@ def _finish(
     with clock("encode"):
         latents = model.encode(patches)
     with clock("classes"):
-        classes = find_classes(latents, **dataclasses.asdict(config.classes))
+        classes = _classes(latents, config.classes)
     result = Result(
         frames=movie,
         atoms=atoms,
@@ -313,6 +322,15 @@ def _finish(
     )
     write_result(result)
     return result
+
+
+def _classes(latents: Latents, config: ClassConfig) -> Classes:
+    options = dataclasses.asdict(config)
+    beside = None
+    if options.pop("brightness"):
+        brightness = latents.table["brightness"].to_numpy(np.float64)
+        beside = np.log(np.maximum(brightness, FAINTEST))[:, None]
+    return find_classes(latents, beside=beside, **options)
 
 
 def _refuse_other_run(out: Path, config: RunConfig) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from jaxrvae._checks import DataError, between, whole
-from jaxrvae._typing import Float, Int, Number, ndarray
+from jaxrvae._typing import Float, Int, Number, Shaped, ndarray
 from jaxrvae.analysis.mixture import grow
 from jaxrvae.data.containers import Latents
 
@@ -45,9 +45,10 @@ class Classes:
 def find_classes(
     latents: Latents,
     *,
+    beside: Shaped[ndarray, "n feature"] | None = None,
     num_classes: int | str = "auto",
     max_classes: int = 12,
-    overlap: Number = 0.1,
+    overlap: Number = 0.05,
     seed: int = 0,
 ) -> Classes:
     """Classes by a mixture of full-covariance Gaussians in the content.
@@ -58,6 +59,7 @@ def find_classes(
     takes several components: those that overlap are merged into one class.
 
     Args:
+        beside: Further numbers of every patch that classes may differ in.
         num_classes: How many, or "auto".
         max_classes: At most so many components, where the number is chosen.
         overlap: Components are merged while more than this share of the one would be
@@ -71,11 +73,13 @@ def find_classes(
     Source: Schwarz 1978, Ann. Stat. 6, 461 (the criterion); Hennig 2010, Adv. Data
     Anal. Classif. 4, 3, section 4.3 (merging).
     """
-    content = np.asarray(latents.content, np.float64)
     between("overlap", overlap, 0, 1)
-    most = _most(num_classes, max_classes, content)
+    features = np.asarray(latents.content, np.float64)
+    if beside is not None:
+        features = np.hstack([features, np.asarray(beside, np.float64)])
+    most = _most(num_classes, max_classes, features)
     rng = np.random.default_rng(seed)
-    scaled = (content - np.median(content, axis=0)) / _spread(content)
+    scaled = (features - np.median(features, axis=0)) / _spread(features)
     sample = scaled
     if len(scaled) > SUBSAMPLE:
         sample = scaled[rng.choice(len(scaled), SUBSAMPLE, replace=False)]

@@ -29,19 +29,27 @@ def grow(
 
     Source: Verbeek, Vlassis & Kroese 2003, Neural Comput. 15, 469.
     """
-    fits = [_fit(points, None)]
-    while len(fits) < most:
-        last = fits[-1]
-        share, mean, covariance = _best_insertion(points, last, rng)
-        start = {
-            "weights_init": np.append(last.weights_ * (1 - share), share),
-            "means_init": np.vstack([last.means_, mean]),
-            "precisions_init": np.concatenate(
-                [last.precisions_, np.linalg.inv(covariance)[None]]
-            ),
-        }
-        fits.append(_fit(points, start))
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1, user_api="blas"):  # the matrices are d x d
+        fits = [_fit(points, None)]
+        while len(fits) < most:
+            fits.append(_fit(points, _one_more(points, fits[-1], rng)))
     return fits
+
+
+def _one_more(
+    points: Float[ndarray, "n d"], last: Any, rng: np.random.Generator
+) -> dict[str, Any]:
+    """Where a mixture starts that has one component more than the last."""
+    share, mean, covariance = _best_insertion(points, last, rng)
+    return {
+        "weights_init": np.append(last.weights_ * (1 - share), share),
+        "means_init": np.vstack([last.means_, mean]),
+        "precisions_init": np.concatenate(
+            [last.precisions_, np.linalg.inv(covariance)[None]]
+        ),
+    }
 
 
 def _fit(points: Float[ndarray, "n d"], start: dict[str, Any] | None) -> Any:

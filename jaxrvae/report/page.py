@@ -49,7 +49,7 @@ def _drawn(figure: Any) -> tuple[bytes, str]:
 
     png, small = io.BytesIO(), io.BytesIO()
     figure.savefig(png, format="png")
-    Image.open(png).convert("RGB").save(small, format="webp", quality=88)
+    Image.open(png).convert("RGB").save(small, format="webp", quality=75)
     return png.getvalue(), base64.b64encode(small.getvalue()).decode()
 
 
@@ -70,6 +70,7 @@ def _words(result: Result) -> dict[str, Any]:
         "num_shown": min(MOST_FRAMES, len(movie)),
         "large": [frame.number for frame in movie],
         "num_classes": len(classes),
+        "by_brightness": settings.get("classes", {}).get("brightness", False),
         "bic": [
             {**row, "bic": f"{row['bic']:,.0f}"}
             for row in result.classes.bic.to_dict("records")

@@ -20,7 +20,8 @@ class Result:
     """Images, atoms, patches, latents, classes and the model of one run.
 
     Attributes:
-        atoms: All that were found, as `find_atoms` gives them.
+        atoms: All that were found, as `find_atoms` gives them, with a column brightness
+            (intensity relative to the median atom of the frame).
         latents: Of the patches, with their class probabilities.
         settings: The run's configuration, nested plain values.
         versions: Of the program and of what it is built on.
@@ -66,8 +67,7 @@ class Result:
         rows = self.latents.table
         labels = self.classes.labels
         numbers = rows["frame"].to_numpy()
-        typical = dict(self.atoms.groupby("frame")["intensity"].median().items())
-        relative = rows["intensity"].to_numpy() / [typical[n] for n in numbers]
+        relative = rows["brightness"].to_numpy()
         frames, brightness = [], []
         for index in range(len(table)):
             mine = labels == index
