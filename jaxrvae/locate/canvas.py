@@ -6,7 +6,7 @@ import math
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrvae._typing import Float
+from jaxrvae._typing import Float, Number
 from jaxrvae.locate.gaussians import Atoms, Model, Scene, background, fit
 
 REACH = 3.4  # sigmas from an atom's centre to the edge of its window
@@ -45,7 +45,7 @@ class Canvas:
         """Pixel positions of the image as those on the canvas."""
         return (xy - (self.bin - 1) / 2) / self.bin
 
-    def flat(self, level: float) -> Model:
+    def flat(self, level: Number) -> Model:
         """A model without atoms on a flat background."""
         knots = (self.scene.basis_y.shape[1], self.scene.basis_x.shape[1])
         return Model(
@@ -55,11 +55,15 @@ class Canvas:
             knots=jnp.full(knots, level, jnp.float32),
         )
 
-    def fit(self, model: Model, params: np.ndarray, num_steps: int = 12) -> "Fitted":
+    def fit(
+        self, model: Model, params: np.ndarray, num_steps: int = 20, num_inner: int = 40
+    ) -> "Fitted":
         """The model with these atoms, (n, 4), fitted."""
         whole, present = padded(params)
         start = model._replace(atoms=Atoms(jnp.asarray(whole), jnp.asarray(present)))
-        model, rest = fit(self.scene, start, size=self.size, num_steps=num_steps)
+        model, rest = fit(
+            self.scene, start, size=self.size, num_steps=num_steps, num_inner=num_inner
+        )
         rows, columns = self.shape
         rest = np.asarray(rest)[:rows, :columns]
         level = np.asarray(background(self.scene, model.knots))[:rows, :columns]
@@ -83,7 +87,7 @@ class Fitted:
 
 
 def make_canvas(
-    image: Float[np.ndarray, "row col"], noise: float, spacing: float
+    image: Float[np.ndarray, "row col"], noise: Number, spacing: Number
 ) -> Canvas:
     """The canvas of an image: binned to two to four pixels a sigma.
 
@@ -131,7 +135,7 @@ def padded(params: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return whole, (np.arange(total) < num).astype(np.float32)
 
 
-def bucket(size: float, steps: tuple[int, ...]) -> int:
+def bucket(size: Number, steps: tuple[int, ...]) -> int:
     """The first of the steps that is as large, beyond the last its multiples.
 
     >>> bucket(70, (64, 96)), bucket(100, (64, 96))
@@ -143,7 +147,7 @@ def bucket(size: float, steps: tuple[int, ...]) -> int:
     return steps[-1] * math.ceil(size / steps[-1])
 
 
-def splines(length: int, used: int, apart: float) -> tuple[np.ndarray, np.ndarray]:
+def splines(length: int, used: int, apart: Number) -> tuple[np.ndarray, np.ndarray]:
     """Cubic B-splines (pixel, knot) over the used pixels, at most `apart` apart.
 
     Beside them the inverse of their normal matrix (knot, knot).
@@ -159,7 +163,7 @@ def splines(length: int, used: int, apart: float) -> tuple[np.ndarray, np.ndarra
     return basis.astype(np.float32), inverse.astype(np.float32)
 
 
-def maxima(image: Float[np.ndarray, "row col"], distance: float = 1.0) -> np.ndarray:
+def maxima(image: Float[np.ndarray, "row col"], distance: Number = 1.0) -> np.ndarray:
     """(n, 2) x, y of local maxima, each refined by a parabola along each axis."""
     from skimage.feature import peak_local_max
 

@@ -6,6 +6,7 @@ import math
 import jax.numpy as jnp
 import numpy as np
 
+from jaxrvae._typing import Number
 from jaxrvae.locate.canvas import Canvas, Fitted, maxima, padded, value_at
 from jaxrvae.locate.evidence import height_errors
 
@@ -51,7 +52,7 @@ def matched(on: Canvas, fitted: Fitted) -> tuple[np.ndarray, np.ndarray]:
 
 
 def noise_of(
-    scores: np.ndarray, bright: np.ndarray, sigma: float, before: Noise | None
+    scores: np.ndarray, bright: np.ndarray, sigma: Number, before: Noise | None
 ) -> Noise:
     """The noise that a filtered residual shows, at least what was known before.
 
@@ -128,7 +129,7 @@ def in_order(params: np.ndarray, scores: np.ndarray) -> np.ndarray:
     return np.sign(left) * np.sqrt(np.abs(left))
 
 
-def pair_costs(params: np.ndarray, scores: np.ndarray, usual: float) -> np.ndarray:
+def pair_costs(params: np.ndarray, scores: np.ndarray, usual: Number) -> np.ndarray:
     """(n,) what neighbours at unusual distances cost each atom, over the usual cost.
 
     A pair costs minus twice the log of the pair correlation function at its distance,
@@ -157,7 +158,7 @@ def pair_costs(params: np.ndarray, scores: np.ndarray, usual: float) -> np.ndarr
     return costs - np.median(costs)
 
 
-def stays(params: np.ndarray, scores: np.ndarray, least: float, usual: float):
+def stays(params: np.ndarray, scores: np.ndarray, least: Number, usual: Number):
     """(n,) False for the atoms to be taken out now.
 
     Of atoms nearer to each other than the hard core the one goes whose evidence is
@@ -187,7 +188,7 @@ def stays(params: np.ndarray, scores: np.ndarray, least: float, usual: float):
     return keep & ~low
 
 
-def more(on: Canvas, fitted: Fitted, params, excess: np.ndarray, apart: float):
+def more(on: Canvas, fitted: Fitted, params, excess: np.ndarray, apart: Number):
     """(m, 4) atoms to add where the filtered residual exceeds what is bearable.
 
     Args:

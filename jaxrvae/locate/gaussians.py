@@ -16,6 +16,7 @@ import numpy as np
 from jaxrvae._typing import Array, Float, Int
 
 LEAST_GAIN = 0.01  # of the log posterior, an atom, for another step
+TOLERANCE = 0.03  # of the gradient, preconditioned, left by an inner solution
 KNOT_DAMPING = 1e-3  # of the normal matrix, against knots that no pixel holds
 
 
@@ -238,8 +239,8 @@ def _step(scene: Scene, model: Model, at: Windows, down, damping, num_inner):
     return _conjugate_gradients(matvec, precondition, down, num_inner)
 
 
-def _conjugate_gradients(matvec, precondition, down: Direction, num_inner: int):
-    """Some steps towards the solution, from zero."""
+def _conjugate_gradients(matvec, precondition, down: Direction, num_inner):
+    """Steps towards the solution, from zero, until little is left of the gradient."""
 
     def dot(a: Direction, b: Direction) -> Float[Array, ""]:
         parts = jax.tree.map(lambda x, y: jnp.sum(x * y), a, b)
@@ -248,20 +249,25 @@ def _conjugate_gradients(matvec, precondition, down: Direction, num_inner: int):
     def add(a: Direction, share, b: Direction) -> Direction:
         return jax.tree.map(lambda x, y: x + share * y, a, b)
 
-    def body(_, carry):
-        step, left, along, gain = carry
+    def body(carry):
+        step, left, along, gain, count = carry
         product = matvec(along)
         share = gain / jnp.maximum(dot(along, product), 1e-30)
         left = add(left, -share, product)
         towards = precondition(left)
         new_gain = dot(left, towards)
         turned = add(towards, new_gain / jnp.maximum(gain, 1e-30), along)
-        return add(step, share, along), left, turned, new_gain
+        return add(step, share, along), left, turned, new_gain, count + 1
 
     towards = precondition(down)
+    first = dot(down, towards)
+
+    def unfinished(carry):
+        return (carry[3] > TOLERANCE**2 * first) & (carry[4] < num_inner)
+
     zero = jax.tree.map(jnp.zeros_like, down)
-    start = (zero, down, towards, dot(down, towards))
-    return jax.lax.fori_loop(0, num_inner, body, start)[0]
+    start = (zero, down, towards, first, jnp.asarray(0))
+    return jax.lax.while_loop(unfinished, body, start)[0]
 
 
 def _own_blocks(params, weight, stiffness, damping):
@@ -306,14 +312,14 @@ def _moved(model: Model, step: Direction) -> Model:
     )
 
 
-@partial(jax.jit, static_argnames=("size", "num_inner"))
+@partial(jax.jit, static_argnames=("size",))
 def fit(
     scene: Scene,
     model: Model,
     *,
     size: int,
     num_steps: int | Int[Array, ""] = 12,
-    num_inner: int = 8,
+    num_inner: int | Int[Array, ""] = 24,
 ) -> tuple[Model, Float[Array, "row col"]]:
     """The model after damped Gauss-Newton steps, and its residual.
 

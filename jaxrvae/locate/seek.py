@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pandas as pd
 
-from jaxrvae._typing import Float
+from jaxrvae._typing import Float, Number
 from jaxrvae.locate.canvas import Canvas, Fitted, make_canvas, maxima, value_at
 from jaxrvae.locate.choose import (
     Noise,
@@ -22,7 +22,7 @@ from jaxrvae.locate.spectrum import Denoised, denoise
 
 ENTER = 1.6  # standard deviations of the residual that make a candidate
 NEAR = 0.5  # candidates are not nearer to atoms than this share of the usual distance
-NUM_STEPS = 6  # of a fit between two rounds; the last has twice as many
+NUM_STEPS, NUM_INNER = 6, 6  # of a fit between two rounds: half converged will do
 NUM_PRUNINGS = 8
 TURNED_AWAY = 5.0  # noise atoms, to one that its distances to others let pass
 LOGIT = (2.4, 1.35)  # of being an atom, by score: fitted to simulated graphene
@@ -74,7 +74,7 @@ def typical_spacing(clean: Denoised) -> float:
     return usual if math.isfinite(usual) else min(clean.values.shape) / 4
 
 
-def threshold(num_pixels: int, spacing: float, false_share: float) -> float:
+def threshold(num_pixels: int, spacing: Number, false_share: Number) -> float:
     """Standard deviations above which noise makes few enough atoms.
 
     An image has one independent place per 2 pi sigma^2 and room for one atom per
@@ -88,7 +88,7 @@ def threshold(num_pixels: int, spacing: float, false_share: float) -> float:
 
 
 def _once(
-    image: np.ndarray, clean: Denoised, spacing: float, options: Options
+    image: np.ndarray, clean: Denoised, spacing: Number, options: Options
 ) -> pd.DataFrame:
     """One search with a given distance of neighbours."""
     on = make_canvas(image, clean.noise, spacing)
@@ -99,7 +99,7 @@ def _once(
     for turn in range(options.num_rounds + 1):
         if not len(params):
             break
-        fitted = on.fit(model, params, num_steps=NUM_STEPS)
+        fitted = on.fit(model, params, NUM_STEPS, NUM_INNER)
         model = fitted.model
         left, bright = matched(on, fitted)
         noise = noise_of(left, bright, math.exp(float(model.width)), noise)
@@ -119,14 +119,14 @@ def _once(
     return _table(on, params, scores)
 
 
-def _surely(num_pixels: int, spacing: float) -> float:
+def _surely(num_pixels: int, spacing: Number) -> float:
     """The score that noise alone reaches anywhere in few images."""
     from scipy.stats import norm
 
     return float(norm.isf(FAMILY / max(1.0, num_pixels / spacing**2)))
 
 
-def _first(on: Canvas, clean: Denoised, spacing: float):
+def _first(on: Canvas, clean: Denoised, spacing: Number):
     """A flat model, and maxima of the filtered image as atoms, (n, 4)."""
     xy = maxima(clean.values, 0.4 * spacing)
     floor = float(np.percentile(clean.values, 5))
@@ -137,7 +137,7 @@ def _first(on: Canvas, clean: Denoised, spacing: float):
     return on.flat(floor), params.astype(np.float32)
 
 
-def _usual(params: np.ndarray, shape: tuple[int, int], expected: float) -> float:
+def _usual(params: np.ndarray, shape: tuple[int, int], expected: Number) -> float:
     inside = params[_inside(params, shape)]
     return float(np.median(nearest_distances(inside))) if len(inside) > 8 else expected
 
@@ -148,7 +148,7 @@ def _inside(params: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 
 
 def _prune(
-    on: Canvas, fitted: Fitted, noise: np.ndarray, least: float, usual: float
+    on: Canvas, fitted: Fitted, noise: np.ndarray, least: Number, usual: Number
 ) -> tuple[np.ndarray, np.ndarray]:
     """Atoms inside the image that the evidence supports, and their scores."""
     keep = _inside(fitted.params, on.shape)
