@@ -206,8 +206,8 @@ class PatchConfig:
 class ClassConfig:
     """How patches are sorted. `jr.find_classes` documents the fields below the first.
 
-    `brightness`: sort by the central atom's brightness beside the content, so that a
-    rare heavy element is found among many surroundings.
+    `brightness`: sort by the central atom's brightness before the content, so that a
+    rare heavy element is not lost among the many surroundings of a common one.
     """
 
     brightness: bool = True

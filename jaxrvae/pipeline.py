@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from jaxrvae._checks import DataError, RunError, existing_file
-from jaxrvae.analysis.clusters import Classes, find_classes
+from jaxrvae.analysis.clusters import Classes, find_classes, find_groups
 from jaxrvae.config import (
     ClassConfig,
     InputConfig,
@@ -326,11 +326,12 @@ def _finish(
 
 def _classes(latents: Latents, config: ClassConfig) -> Classes:
     options = dataclasses.asdict(config)
-    beside = None
-    if options.pop("brightness"):
+    groups = None
+    if options.pop("brightness") and config.num_classes == "auto":
         brightness = latents.table["brightness"].to_numpy(np.float64)
-        beside = np.log(np.maximum(brightness, FAINTEST))[:, None]
-    return find_classes(latents, beside=beside, **options)
+        logarithm = np.log(np.maximum(brightness, FAINTEST))
+        groups = find_groups(logarithm, seed=config.seed)
+    return find_classes(latents, groups=groups, **options)
 
 
 def _refuse_other_run(out: Path, config: RunConfig) -> None:

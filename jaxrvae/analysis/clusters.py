@@ -1,19 +1,18 @@
-"""Content to classes: Gaussian mixtures grown one component at a time, then merged."""
+"""Content to classes: Gaussian mixtures, merged where their components overlap."""
 
 import dataclasses
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from jaxrvae._checks import DataError, between, whole
-from jaxrvae._typing import Float, Int, Number, Shaped, ndarray
-from jaxrvae.analysis.mixture import grow
+from jaxrvae._typing import Float, Int, Number, ndarray
+from jaxrvae.analysis.mixture import LEAST_COUNT, SUBSAMPLE, sort_points
 from jaxrvae.data.containers import Latents
 
-SUBSAMPLE = 5000  # contents that the mixtures are fitted to; all are classified
-LEAST_SHARE = 0.002  # of the contents, in the smallest component
-LEAST_COUNT = 5
+MOST_GROUPS = 5
+MOST_COMPONENTS = 12
+OVERLAP = 0.05
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -25,8 +24,8 @@ class Classes:
         table: A row a class: class, count, share, probability (mean, of the class's
             own patches), components (Gaussians merged in it), content_0 ... (of its
             typical patch: where the class is densest).
-        bic: A row a number of components tried: num_components, bic (the lower, the
-            better), smallest (contents in the smallest component), chosen.
+        bic: A row a number of components tried: group, num_components, bic (the lower,
+            the better), smallest (patches in the smallest component), chosen.
     """
 
     latents: Latents
@@ -45,10 +44,10 @@ class Classes:
 def find_classes(
     latents: Latents,
     *,
-    beside: Shaped[ndarray, "n feature"] | None = None,
+    groups: Int[ndarray, " n"] | None = None,
     num_classes: int | str = "auto",
-    max_classes: int = 12,
-    overlap: Number = 0.05,
+    max_classes: int = MOST_COMPONENTS,
+    overlap: Number = OVERLAP,
     seed: int = 0,
 ) -> Classes:
     """Classes by a mixture of full-covariance Gaussians in the content.
@@ -59,9 +58,10 @@ def find_classes(
     takes several components: those that overlap are merged into one class.
 
     Args:
-        beside: Further numbers of every patch that classes may differ in.
-        num_classes: How many, or "auto".
-        max_classes: At most so many components, where the number is chosen.
+        groups: A number for every patch, such as `find_groups` makes of the atoms'
+            brightness; each group has classes of its own.
+        num_classes: How many in all, or "auto"; a number goes without groups.
+        max_classes: At most so many components a group, where the number is chosen.
         overlap: Components are merged while more than this share of the one would be
             taken for the other; 1 merges none. Unused where `num_classes` is given.
         seed: Of the places tried, and of the sample where there are many patches.
@@ -73,75 +73,55 @@ def find_classes(
     Source: Schwarz 1978, Ann. Stat. 6, 461 (the criterion); Hennig 2010, Adv. Data
     Anal. Classif. 4, 3, section 4.3 (merging).
     """
+    content = np.asarray(latents.content, np.float64)
     between("overlap", overlap, 0, 1)
-    features = np.asarray(latents.content, np.float64)
-    if beside is not None:
-        features = np.hstack([features, np.asarray(beside, np.float64)])
-    most = _most(num_classes, max_classes, features)
-    rng = np.random.default_rng(seed)
-    scaled = (features - np.median(features, axis=0)) / _spread(features)
-    sample = scaled
-    if len(scaled) > SUBSAMPLE:
-        sample = scaled[rng.choice(len(scaled), SUBSAMPLE, replace=False)]
-    fits = grow(sample, most, rng)
-    bic = _criterion(fits, sample, None if num_classes == "auto" else most)
-    best = int(bic["chosen"].to_numpy().argmax())
-    probabilities = fits[best].predict_proba(scaled)
-    groups = [[i] for i in range(best + 1)]
-    if num_classes == "auto":
-        probabilities, groups = merge(probabilities, overlap)
-    return _ordered(latents, probabilities, groups, bic)
+    given = _given(num_classes, max_classes, content)
+    if groups is None:
+        groups = np.zeros(len(content), int)
+    elif given is not None:
+        raise ValueError("give num_classes or groups, not both. Groups need 'auto'.")
+    blocks, sizes, tables = [], [], []
+    for group in np.unique(groups):
+        mine = np.flatnonzero(groups == group)
+        found = sort_points(content[mine], given, max_classes, overlap, seed)
+        block = np.zeros((len(content), len(found.sizes)))
+        block[mine] = found.probabilities
+        blocks.append(block)
+        sizes += found.sizes
+        tables.append(found.bic.assign(group=group))
+    bic = pd.concat(tables, ignore_index=True)
+    return _ordered(latents, np.hstack(blocks), np.array(sizes), bic)
 
 
-def merge(
-    probabilities: Float[ndarray, "n cls"], overlap: Number
-) -> tuple[Float[ndarray, "n merged"], list[list[int]]]:
-    """Components merged, two at a time, while one is taken for another too often.
+def find_groups(values: Float[ndarray, " n"], *, seed: int = 0) -> Int[ndarray, " n"]:
+    """The group of every value, counted upwards; a mixture as in `find_classes`.
 
-    Returns:
-        The merged classes' probabilities, and the components in each.
+    Of the logarithm of atoms' brightness, groups are elements (or numbers of atoms in
+    a column) as far as the noise lets them be told apart.
 
-    >>> sure, torn = [1.0, 0.0, 0.0], [0.0, 0.5, 0.5]
-    >>> merge(np.array([sure, sure, torn]), 0.1)[1]
-    [[0], [1, 2]]
+    >>> light, heavy = np.linspace(-0.1, 0.1, 90), np.linspace(1.4, 1.6, 10)
+    >>> np.bincount(find_groups(np.append(light, heavy))).tolist()
+    [90, 10]
     """
-    groups = [[i] for i in range(probabilities.shape[1])]
-    while len(groups) > 1:
-        taken = _taken(probabilities)
-        i, j = np.unravel_index(taken.argmax(), taken.shape)
-        if taken[i, j] <= overlap:
-            break
-        i, j = sorted((int(i), int(j)))
-        probabilities = probabilities.copy()
-        probabilities[:, i] += probabilities[:, j]
-        probabilities = np.delete(probabilities, j, axis=1)
-        groups[i] += groups.pop(j)
-    return probabilities, groups
+    found = sort_points(values[:, None], None, MOST_GROUPS, OVERLAP, seed)
+    _, labels = np.unique(found.probabilities.argmax(axis=1), return_inverse=True)
+    middles = np.bincount(labels, values) / np.bincount(labels)
+    return middles.argsort().argsort()[labels]
 
 
-def _taken(probabilities: Float[ndarray, "n cls"]) -> Float[ndarray, "cls cls"]:
-    """The share of each class that another is the likeliest for, symmetric."""
-    number = probabilities.shape[1]
-    chosen = np.eye(number)[probabilities.argmax(axis=1)]
-    weights = np.maximum(probabilities.sum(axis=0), 1e-12)
-    taken = probabilities.T @ chosen / weights[:, None]
-    np.fill_diagonal(taken, 0.0)
-    return np.maximum(taken, taken.T)
-
-
-def _most(
+def _given(
     num_classes: int | str, max_classes: int, content: Float[ndarray, "n latent"]
-) -> int:
-    """The largest number of components to try."""
+) -> int | None:
+    """The number of classes asked for; None where it is to be chosen."""
     if not np.isfinite(content).all():
         bad = int((~np.isfinite(content)).any(axis=1).sum())
         raise DataError(
             f"expected finite contents; {bad} of {len(content)} are not. Train the"
             " model again at a lower learning rate."
         )
+    whole("max_classes", max_classes, 1)
     if num_classes == "auto":
-        whole("max_classes", max_classes, 1)
-        return min(max_classes, max(1, len(content) // (2 * LEAST_COUNT)))
+        return None
     if isinstance(num_classes, str):
         raise ValueError(
             f"num_classes must be 'auto' or a whole number; got {num_classes!r}."
@@ -155,40 +135,10 @@ def _most(
     return num_classes
 
 
-def _spread(content: Float[ndarray, "n latent"]) -> Float[ndarray, " latent"]:
-    """Standard deviation along each axis; 1 where all are the same."""
-    spread = content.std(axis=0)
-    return np.where(spread > 0, spread, 1.0)
-
-
-def _criterion(
-    fits: list[Any], sample: Float[ndarray, "n latent"], given: int | None
-) -> pd.DataFrame:
-    """BIC by number, and the number chosen: the lowest whose smallest is not tiny."""
-    sizes = [
-        int(np.bincount(fit.predict(sample), minlength=fit.n_components).min())
-        for fit in fits
-    ]
-    bic = np.array([fit.bic(sample) for fit in fits])
-    allowed = np.array(sizes) >= max(LEAST_COUNT, LEAST_SHARE * len(sample))
-    allowed[0] = True  # one component is always possible
-    best = int(np.argmin(np.where(allowed, bic, np.inf)))
-    if given is not None:
-        best = given - 1
-    return pd.DataFrame(
-        {
-            "num_components": range(1, len(fits) + 1),
-            "bic": bic,
-            "smallest": sizes,
-            "chosen": np.arange(len(fits)) == best,
-        }
-    )
-
-
 def _ordered(
     latents: Latents,
     probabilities: Float[ndarray, "n cls"],
-    groups: list[list[int]],
+    sizes: Int[ndarray, " cls"],
     bic: pd.DataFrame,
 ) -> Classes:
     """Classes by population."""
@@ -204,12 +154,12 @@ def _ordered(
             "count": counts,
             "share": counts / len(labels),
             "probability": sums / np.maximum(counts, 1),
-            "components": [len(groups[i]) for i in order],
+            "components": sizes[order],
         }
     )
     content = np.asarray(latents.content, np.float64)
     typical = np.array([_densest(content[labels == i]) for i in range(number)])
-    for i, values in enumerate(typical.reshape(number, -1).T):
+    for i, values in enumerate(typical.T):
         table[f"content_{i}"] = values
     filled = dataclasses.replace(
         latents, class_probabilities=probabilities.astype(np.float32)
@@ -228,7 +178,5 @@ def _densest(points: Float[ndarray, "n latent"]) -> Float[ndarray, " latent"]:
         return np.full(points.shape[1], np.nan)
     points = points[:: max(1, len(points) // SUBSAMPLE)]
     neighbours = min(len(points), max(5, len(points) // 20))
-    distance = (
-        KDTree(points).query(points, k=neighbours)[0].reshape(len(points), -1)[:, -1]
-    )
-    return points[int(distance.argmin())]
+    distance = KDTree(points).query(points, k=neighbours)[0].reshape(len(points), -1)
+    return points[int(distance[:, -1].argmin())]

@@ -3,7 +3,8 @@ import pandas as pd
 import pytest
 
 from jaxrvae import DataError
-from jaxrvae.analysis.clusters import find_classes, merge
+from jaxrvae.analysis.clusters import find_classes, find_groups
+from jaxrvae.analysis.mixture import merge
 from jaxrvae.data.containers import Latents
 
 
@@ -78,12 +79,11 @@ def test_classes_are_ordered_and_counted(found):
     )
 
 
-def test_what_stands_beside_content_splits_classes():
+def test_groups_have_classes_of_their_own():
     content = np.random.default_rng(5).normal(size=(1000, 2))
     heavy = np.arange(1000) < 30
-    classes = find_classes(
-        latents_of(content), beside=np.where(heavy, 1.5, 0.0)[:, None], max_classes=4
-    )
+    groups = find_groups(np.random.default_rng(6).normal(1.5 * heavy, 0.1))
+    classes = find_classes(latents_of(content), groups=groups, max_classes=4)
     rare = np.bincount(classes.labels[heavy]).argmax()
     np.testing.assert_array_equal(classes.labels == rare, heavy)
 
@@ -166,6 +166,21 @@ def test_few_patches_are_one_class():
 def test_bad_options_are_refused(options, error, message):
     with pytest.raises(error, match=message):
         find_classes(latents_of(np.zeros((60, 2))), **options)
+
+
+def test_groups_and_a_number_are_refused():
+    with pytest.raises(ValueError, match="not both"):
+        find_classes(
+            latents_of(np.zeros((60, 2))), groups=np.zeros(60, int), num_classes=2
+        )
+
+
+def test_groups_are_counted_upwards_and_noise_makes_none():
+    rng = np.random.default_rng(7)
+    values = rng.normal(np.repeat([0.0, 1.6, -0.9], [500, 20, 200]), 0.1)
+    expected = np.repeat([1, 2, 0], [500, 20, 200])
+    np.testing.assert_array_equal(find_groups(values), expected)
+    assert find_groups(rng.normal(size=2000)).max() == 0
 
 
 def test_content_that_is_not_finite_is_refused():
