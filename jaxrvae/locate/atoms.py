@@ -91,9 +91,12 @@ def _sampled(
     for i in (known[int(place)] for place in np.unique(places.round())):
         frame = movie[i]
         done[i] = seek(_image(frame, channel), options)
-        distances[i] = done[i].spacing * (frame.pixel_size or 1.0)
+        if not done[i].table.empty:
+            distances[i] = done[i].spacing * (frame.pixel_size or 1.0)
+    if not distances:
+        return {}, None
     usual = float(np.median(list(distances.values())))
-    alike = [i for i in done if abs(distances[i] / usual - 1) < UNLIKE]
+    alike = [i for i in distances if abs(distances[i] / usual - 1) < UNLIKE]
     return {i: done[i] for i in alike}, usual
 
 

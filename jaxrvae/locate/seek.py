@@ -28,7 +28,8 @@ TURNED_AWAY = 5.0  # noise atoms, to one that its distances to others let pass
 LOGIT = (2.4, 1.35)  # of being an atom, by score: fitted to simulated graphene
 RESTART = 1.25  # the distance found over that started from, which calls for a restart
 NUM_STARTS = 3
-FAMILY = 0.01  # probability that noise alone makes an image pass for one with atoms
+LEAST_ACROSS = 5  # distances of neighbours that the image's shorter side holds
+LONE = 8.0  # the score of an atom whose image's spectrum shows nothing
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -56,11 +57,14 @@ def seek(image: Float[np.ndarray, "row col"], options: Options) -> Found:
     """
     clean = denoise(image)
     spacing = options.spacing or typical_spacing(clean)
+    if spacing > min(image.shape) / LEAST_ACROSS:
+        return Found(_no_atoms(), spacing)
     found = _once(image, clean, spacing, options)
     for _ in range(NUM_STARTS - 1):
+        if options.spacing is not None or len(found) < 2:
+            break
         usual = float(np.median(nearest_distances(found[["x", "y"]].to_numpy())))
-        apart = math.isfinite(usual) and usual > RESTART * spacing
-        if options.spacing is not None or not apart:
+        if usual <= RESTART * spacing:
             break
         spacing = usual
         found = _once(image, clean, spacing, options)
@@ -68,10 +72,13 @@ def seek(image: Float[np.ndarray, "row col"], options: Options) -> Found:
 
 
 def typical_spacing(clean: Denoised) -> float:
-    """Median distance of neighbouring maxima of the filtered image, pixels."""
-    distances = nearest_distances(maxima(clean.values))
-    usual = float(np.median(distances)) if len(distances) else math.inf
-    return usual if math.isfinite(usual) else min(clean.values.shape) / 4
+    """Median distance of neighbouring maxima of the filtered image, pixels.
+
+    Infinite where the image has no detail above the noise.
+    """
+    xy = maxima(clean.values)
+    seen = clean.detailed and len(xy) > 1
+    return float(np.median(nearest_distances(xy))) if seen else math.inf
 
 
 def threshold(num_pixels: int, spacing: Number, false_share: Number) -> float:
@@ -113,17 +120,10 @@ def _once(
             excess = left / noise.at(bright) - min(least, ENTER)
             new = more(on, fitted, params, excess, NEAR * usual)
             params = np.concatenate([params, new])
-    if not len(params) or scores.max() < _surely(image.size, spacing):
-        return _table(on, params[:0], scores[:0])
+    if not len(params) or not (clean.detailed or scores.max() > LONE):
+        return _no_atoms()
     params = on.fit(model, params).params  # without those that went last
     return _table(on, params, scores)
-
-
-def _surely(num_pixels: int, spacing: Number) -> float:
-    """The score that noise alone reaches anywhere in few images."""
-    from scipy.stats import norm
-
-    return float(norm.isf(FAMILY / max(1.0, num_pixels / spacing**2)))
 
 
 def _first(on: Canvas, clean: Denoised, spacing: Number):
@@ -163,6 +163,10 @@ def _prune(
         if keep.all():
             break
     return params, scores
+
+
+def _no_atoms() -> pd.DataFrame:
+    return pd.DataFrame(columns=["x", "y", "intensity", "sigma", "confidence"])
 
 
 def _table(on: Canvas, params: np.ndarray, scores: np.ndarray) -> pd.DataFrame:

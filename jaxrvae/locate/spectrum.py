@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 
 NOISE_BAND = 0.35  # cycles a pixel; beyond it a resolved image holds noise alone
+COARSEST = 2.5  # cycles across the image's shorter side
 LEAST_GAIN = 0.3  # where less than this is signal, nothing passes
 
 
@@ -23,6 +24,11 @@ class Denoised:
     noise: float
     remaining: float
     cutoff: float
+
+    @property
+    def detailed(self) -> bool:
+        """Whether anything finer than the image itself stands above the noise."""
+        return self.cutoff * min(self.values.shape) > COARSEST
 
 
 def noise_level(image: np.ndarray) -> float:
