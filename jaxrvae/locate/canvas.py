@@ -163,12 +163,19 @@ def splines(length: int, used: int, apart: Number) -> tuple[np.ndarray, np.ndarr
     return basis.astype(np.float32), inverse.astype(np.float32)
 
 
-def maxima(image: Float[np.ndarray, "row col"], distance: Number = 1.0) -> np.ndarray:
-    """(n, 2) x, y of local maxima, each refined by a parabola along each axis."""
+def maxima(
+    image: Float[np.ndarray, "row col"],
+    distance: Number = 1.0,
+    least: Number | None = None,
+) -> np.ndarray:
+    """(n, 2) x, y of maxima above `least`, refined by a parabola along each axis."""
     from skimage.feature import peak_local_max
 
     found = peak_local_max(
-        image, min_distance=max(1, int(distance)), exclude_border=False
+        image,
+        min_distance=max(1, int(distance)),
+        threshold_abs=least,
+        exclude_border=False,
     )
     rows, columns = found.T
     x = columns + _vertex(image, rows, columns, 1)

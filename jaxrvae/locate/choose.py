@@ -200,11 +200,9 @@ def more(on: Canvas, fitted: Fitted, params, excess: np.ndarray, apart: Number):
     """
     from scipy.spatial import KDTree
 
-    xy = maxima(excess, apart)
-    keep = value_at(excess, xy) > 0
-    if len(params):
-        keep &= KDTree(params[:, :2]).query(xy)[0] > apart
-    xy = xy[keep]
+    xy = maxima(excess, apart, least=0.0)
+    if len(params) and len(xy):
+        xy = xy[KDTree(params[:, :2]).query(xy)[0] > apart]
     width = float(fitted.model.width)
     left = value_at(matched(on, fitted)[0], xy)
     height = left * on.noise / (math.sqrt(math.pi) * math.exp(width))
