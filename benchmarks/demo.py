@@ -70,9 +70,8 @@ def measure(folder: Path) -> dict[str, float]:
 
 def run_child(clock_path: str, words: list[str]) -> None:
     """Runs the command line here, and writes what it compiled."""
-    from jaxrvae.cli import main as command_line
-
     from benchmarks._compile import CompileClock
+    from jaxrvae.cli import main as command_line
 
     clock = CompileClock()
     sys.argv = ["jaxrvae", *words]
