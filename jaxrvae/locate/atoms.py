@@ -28,7 +28,8 @@ def find_atoms(
     that is fitted to the raw pixels for all atoms at once. What the residual still
     holds above the noise is added, what the fit finds no evidence for is taken out,
     and the model fitted again. Atoms are bright; they share a width within 10 % and
-    scatter little in the distance to their nearest neighbour. Some 0.2 s for 300 atoms.
+    scatter little in the distance to their nearest neighbour. 600 atoms take about half
+    a second of one core, after 3 s of compiling.
 
     Args:
         movie: Annular dark-field frames, or others in which atoms are bright.

@@ -35,6 +35,7 @@ def compare(found, truth, size, reach=4.5, edge=3.0):
     return kept.sum() / inner(truth).sum(), len(wrong) / inner(found).sum(), rms
 
 
+@pytest.mark.slow
 def test_bright_graphene_is_found_whole():
     movie = graphene(num_frames=2, sheet=Sheet(num_grains=2))
     found, truth = find_atoms(movie), movie.truth["atoms"]
@@ -48,6 +49,7 @@ def test_bright_graphene_is_found_whole():
         assert rms < 2 * movie.truth["noise"]["position_bound"]["C"]
 
 
+@pytest.mark.slow
 def test_faint_graphene():
     """A carbon atom's peak stands 1.5 times the noise of a pixel above the background.
 
@@ -86,6 +88,7 @@ def test_neighbours_of_a_bright_atom_are_not_lost_in_its_tails():
     assert (distance < 2.0).mean() > 0.95
 
 
+@pytest.mark.slow
 def test_frames_of_different_magnification():
     fine = graphene(seed=0, size=192, pixel_size=0.0078125)[0]
     coarse = graphene(seed=1)[0]
@@ -150,6 +153,7 @@ def test_a_smooth_image_holds_no_atoms():
         find_atoms(Frames((Frame(rows + 0.5 * columns + noise, None, "ramp"),)))
 
 
+@pytest.mark.slow
 def test_a_single_atom():
     rows, columns = np.mgrid[:96, :96]
     spot = np.exp(-((columns - 40.3) ** 2 + (rows - 52.6) ** 2) / (2 * 3.0**2))

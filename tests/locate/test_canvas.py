@@ -9,7 +9,8 @@ def bump(shape, x, y, sigma):
     return np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * sigma**2))
 
 
-@pytest.mark.parametrize("spacing", [5.0, 14.0, 30.0])
+@pytest.mark.slow
+@pytest.mark.parametrize("spacing", [5.0, 30.0])
 def test_binning_moves_no_atom(spacing):
     sigma = 0.32 * spacing
     x, y = 71.4, 60.2

@@ -144,6 +144,7 @@ def test_padding_changes_nothing():
     np.testing.assert_allclose(rest, first.residual, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_fit_compiles_once_for_a_movie():
     fit.clear_cache()
     rng = np.random.default_rng(0)
