@@ -26,10 +26,10 @@ BOND = 0.142  # nm
 REACH = 0.05  # nm within which a given atom counts as found
 SIMULATED = {"num_grains": 2, "silicon_fraction": 0.03, "snr": 1.5}
 ABOUT = {
-    "simulated": "Graphene of two grains with 3 % Si, carbon peaks 1.5 times the noise of"
-    " a pixel; atoms nearer than one probe sigma to the edge are not counted. The bound"
+    "simulated": "Graphene of two grains with 3 % Si, carbon peaks 1.5 times the noise"
+    " of a pixel; atoms nearer than one probe sigma to the edge are not counted. The bound"
     " is that of a joint fit of all atoms.",
-    "confidence": "The share of true atoms by stated confidence, on four further seeds.",
+    "confidence": "True atoms by stated confidence, on four further seeds.",
     "real": "Si in graphene: the atoms listed with each defect, found within 0.05 nm.",
     "speed": "Finding the atoms of one frame, after compiling and with it.",
 }
