@@ -27,7 +27,7 @@ REACH = 0.05  # nm within which a given atom counts as found
 SIMULATED = {"num_grains": 2, "silicon_fraction": 0.03, "snr": 1.5}
 ABOUT = {
     "simulated": "Graphene of two grains with 3 % Si, carbon peaks 1.5 times the noise"
-    " of a pixel; atoms nearer than one probe sigma to the edge are not counted. The bound"
+    " of a pixel; atoms nearer than one probe sigma to the edge do not count. The bound"
     " is that of a joint fit of all atoms.",
     "confidence": "True atoms by stated confidence, on four further seeds.",
     "real": "Si in graphene: the atoms listed with each defect, found within 0.05 nm.",
