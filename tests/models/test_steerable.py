@@ -1,0 +1,147 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from jaxrvae.geometry.band import band
+from jaxrvae.geometry.polar import fourier_bessel
+from jaxrvae.models import apply
+from jaxrvae.models.steerable import SteerableModel, place_ticks
+
+HEIGHT, WIDTH, FREQUENCY = 22, 24, 0.25
+BASIS = fourier_bessel(HEIGHT, WIDTH, FREQUENCY)
+
+
+def make_model(ticks=(0.0,), channels=1, num_angles=96):
+    offset = jnp.linspace(0.5, 2.0, channels)
+    scale = jnp.linspace(2.0, 0.25, channels)
+    shape = (HEIGHT, WIDTH, channels)
+    return SteerableModel(BASIS, offset, scale, shape, FREQUENCY, ticks, num_angles)
+
+
+def blobs(number=3, channels=1, seed=0):
+    """Smooth images away from the edges."""
+    rng = np.random.default_rng(seed)
+    rows, columns = np.mgrid[:HEIGHT, :WIDTH]
+    y, x = rows - (HEIGHT - 1) / 2, columns - (WIDTH - 1) / 2
+    places = rng.uniform(-2.5, 2.5, (number, channels, 4, 2, 1, 1))
+    square = (x - places[:, :, :, 0]) ** 2 + (y - places[:, :, :, 1]) ** 2
+    images = (
+        rng.uniform(0.2, 1, (number, channels, 4, 1, 1)) * np.exp(-square / 8)
+    ).sum(2)
+    return jnp.asarray(np.moveaxis(images, 1, -1), jnp.float32)
+
+
+def features_of(model, images):
+    recorded = images * model.scale + model.offset
+    return apply.features(model, apply.project(model), recorded, True)
+
+
+def rendered(model, canonical, angle=0.0, shift=(0.0, 0.0), scale=1.0):
+    """In standard units; the shift in pixels, downwards."""
+    unit = jnp.array([shift[0], -shift[1]]) / (WIDTH / 2)
+    image = jax.jit(model.render)(canonical, jnp.array(angle), unit, jnp.array(scale))
+    return np.asarray((image - model.offset) / model.scale)
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_images_come_back_from_their_coefficients(channels):
+    model, images = make_model(channels=channels), blobs(channels=channels)
+    found = features_of(model, images)
+    assert found["coefs"].shape == (3, 1, 2 * len(model.orders))
+    for image, coefs in zip(images, found["coefs"][:, 0], strict=True):
+        rest = rendered(model, coefs) - image
+        assert np.linalg.norm(rest) < 0.05 * np.linalg.norm(image)
+
+
+def test_energy_is_that_of_the_spectrum_inside_the_band():
+    model, images = make_model(channels=2), blobs(channels=2)
+    spectrum = np.abs(np.fft.fft2(images, axes=(1, 2))) ** 2 / (HEIGHT * WIDTH)
+    inside = band(model.shape, FREQUENCY)[None, :, :, None]
+    expected = (spectrum * inside).sum((1, 2, 3))
+    np.testing.assert_allclose(
+        features_of(model, images)["energy"], expected, rtol=1e-4
+    )
+    assert model.num_modes == 2 * inside.sum()
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_rendering_turns_counter_clockwise_then_moves_right_and_down(channels):
+    model, images = make_model(channels=channels), blobs(1, channels)
+    coefs = features_of(model, images)["coefs"][0, 0]
+    angle, shift = 0.8, (1.5, -0.75)
+    found = rendered(model, coefs, angle, shift)
+    for channel in range(channels):
+        image = np.asarray(images[0, ..., channel], float)
+        expected = ndimage.rotate(image, np.degrees(angle), reshape=False, order=5)
+        expected = ndimage.shift(expected, shift[::-1], order=5)
+        rest = found[..., channel] - expected
+        assert np.linalg.norm(rest) < 0.05 * np.linalg.norm(expected)
+
+
+def test_rendering_scales_about_the_centre():
+    model, images = make_model(), blobs(1)
+    coefs = features_of(model, images)["coefs"][0, 0]
+    centre = np.array([(HEIGHT - 1) / 2, (WIDTH - 1) / 2])
+    image = np.asarray(images[0, ..., 0], float)
+    expected = ndimage.affine_transform(image, [1.25] * 2, -0.25 * centre, order=5)
+    rest = rendered(model, coefs, scale=0.8)[..., 0] - expected
+    assert np.linalg.norm(rest) < 0.05 * np.linalg.norm(expected)
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_correlation_is_the_inner_product_with_the_rendered_image(channels):
+    model = make_model((-2.0, 0.0, 2.0), channels)
+    images, own = blobs(3, channels), blobs(3, channels, seed=1)
+    found = features_of(model, images)
+    canonical = features_of(model, own)["coefs"][:, 4]  # the place in the middle
+    correlate = jax.jit(lambda a, c: model.correlations(model.fold(a, c)))
+    grid = correlate(found["coefs"], canonical)
+    assert grid.shape == (3, 9, 96)
+    scale = float(jnp.abs(grid).max())
+    for place, angle in [(4, 0), (0, 17), (5, 60), (7, 95)]:
+        row, column = divmod(place, 3)
+        shift = model.ticks[column], model.ticks[row]
+        for i in range(3):
+            posed = rendered(model, canonical[i], model.angles()[angle], shift)
+            expected = (posed * np.asarray(images[i])).sum()
+            np.testing.assert_allclose(
+                grid[i, place, angle], expected, atol=0.02 * scale
+            )
+
+
+def test_correlations_against_plain_sums_of_waves():
+    model = make_model()
+    harmonics = jnp.asarray(
+        np.random.default_rng(0).standard_normal((2, 1, 2 * 9)), jnp.float32
+    )
+    cos, sin = np.split(np.asarray(harmonics, float), 2, axis=-1)
+    phase = np.arange(9)[:, None] * model.angles()
+    expected = cos @ np.cos(phase) + sin @ np.sin(phase)
+    np.testing.assert_allclose(model.correlations(harmonics), expected, atol=1e-4)
+    assert (np.diff(model.angles()) > 0).all()
+    assert model.angles().min() >= -np.pi
+    assert model.angles().max() < np.pi
+
+
+@pytest.mark.parametrize("num_ticks", [1, 3, 5, 7, 9])
+def test_attended_places_hold_the_centre_and_are_symmetric(num_ticks):
+    model = make_model(tuple(np.linspace(-2, 2, num_ticks).tolist()))
+    row, column = np.divmod(model.attended, num_ticks)
+    middle = num_ticks // 2
+    assert (middle, middle) in set(zip(row, column, strict=True))
+    assert sorted(row) == sorted(num_ticks - 1 - row)
+    assert len(row) == len(set(model.attended)) <= model.num_places == num_ticks**2
+
+
+def test_ticks_reach_the_largest_shift_in_small_enough_steps():
+    assert place_ticks(0.0, 0.2) == (0.0,)
+    for reach, frequency in [(0.5, 0.3), (3.0, 0.2), (4.8, 0.16)]:
+        ticks = np.array(place_ticks(reach, frequency))
+        assert ticks[0] == -reach
+        assert ticks[-1] == reach
+        assert ticks[len(ticks) // 2] == 0
+        steps = np.diff(ticks)
+        np.testing.assert_allclose(steps, steps[0], rtol=1e-6)
+        assert steps[0] * frequency <= 1 / 2.5
