@@ -57,7 +57,8 @@ def affine_posterior(
     coefs = model.coefs(projection, images)
     variance = networks.noise**2
     if model.likelihood == "bernoulli":
-        variance = (images * (1 - images)).mean() / jnp.square(model.scale).mean()
+        spread = (images * (1 - images)).mean((1, 2, 3))
+        variance = spread / jnp.square(model.scale).mean()
     return {
         "content": query.content,
         "content_std": jnp.exp(query.content_log_std),

@@ -29,7 +29,7 @@ def angle_modes(
 def symmetry_order(
     canonical: Float[Array, "batch reals"],
     orders: np.ndarray,
-    variance: Float[Array, ""],
+    variance: Float[Array, ""] | Float[Array, " batch"],
 ) -> Array:
     """The highest order of rotation that the noise cannot tell from no turn at all.
 
@@ -40,5 +40,5 @@ def symmetry_order(
     power = jnp.square(real) + jnp.square(imag)
     tried = np.arange(1, MAX_SYMMETRY + 1)
     loss = 1 - np.cos(2 * np.pi * orders[:, None] / tried)
-    nats = power @ loss.astype(np.float32) / variance
+    nats = power @ loss.astype(np.float32) / jnp.reshape(variance, (-1, 1))
     return jnp.max(jnp.where(nats < INDISTINGUISHABLE, tried, 1), axis=-1)

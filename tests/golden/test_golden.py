@@ -1,9 +1,8 @@
 """The losses of a tiny run of each model, held from change to change.
 
 Compiled with and without optimizations they agree to 2 parts in ten million after 24
-steps. The tolerance leaves room for other versions of JAX and other processors, and is
-still less than a nat: half of what one content number costs. A change that means to
-move them writes new ones
+steps. The tolerance, under a nat, leaves room for other versions of JAX and other
+processors. A change that means to move them writes new ones
 
     python -m tests.golden.test_golden
 

@@ -66,3 +66,12 @@ def test_symmetry_is_what_the_noise_cannot_tell():
         coefs = jnp.array([[5.0, power**0.5, 50.0, 0.0, 0.0, 0.0]])
         found = symmetry_order(coefs, orders, jnp.float32(1.0))
         assert int(found[0]) == expected
+
+
+def test_symmetry_of_an_image_does_not_depend_on_the_others():
+    """Each has its own noise, where noises are given one an image."""
+    orders = np.array([0, 1, 3])
+    coefs = jnp.tile(jnp.array([[5.0, 2.0, 50.0, 0.0, 0.0, 0.0]]), (2, 1))
+    found = symmetry_order(coefs, orders, jnp.array([1.0, 10.0]))
+    assert found.tolist() == [1, 3]
+    assert symmetry_order(coefs[:1], orders, jnp.array([10.0])).tolist() == [3]
