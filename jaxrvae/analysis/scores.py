@@ -19,7 +19,7 @@ def angle_errors(
     R = |mean exp(i n (angle - truth))|: 1 is perfect, 1 / sqrt(n) chance.
 
     >>> length, errors = angle_errors(np.array([0.3, 1.3]), np.array([0.0, 1.0]))
-    >>> round(length, 6), np.abs(errors).max() < 1e-9
+    >>> round(length, 6), bool(np.abs(errors).max() < 1e-9)
     (1.0, True)
     """
     turned = np.exp(1j * symmetry * (angle - truth))
