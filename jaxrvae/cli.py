@@ -212,6 +212,8 @@ def _demo(options: argparse.Namespace) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
+    if not options.files and not options.config:
+        options.refuse("give FILES, or --config with an input")
     from jaxrvae.pipeline import read_yaml, run
 
     values = read_yaml(options.config) if options.config else {}
@@ -231,8 +233,6 @@ def _run(options: argparse.Namespace) -> None:
             values[group] = {**(values.get(group) or {}), **set_here}
     if options.out is not None:
         values["out"] = options.out
-    if "input" not in values:
-        options.refuse("give FILES, or --config with an input")
     run(values, progress=not options.quiet)
 
 

@@ -153,7 +153,7 @@ def to_mapping(config: Any) -> dict[str, Any]:
 class InputConfig:
     """Where the movie comes from: files, or a simulation."""
 
-    files: tuple[str, ...] = ()  # files, folders or patterns, as jr.read takes them
+    files: str | Sequence[str] = ()  # or folders, patterns, as jr.read takes them
     simulate: str | None = None  # "graphene"; then no files
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     channel: int | str | None = None
@@ -186,8 +186,8 @@ class LocateConfig:
 class PatchConfig:
     """What is cut around every atom."""
 
-    size: int | Literal["auto"] = "auto"  # pixels; auto: 48, or those of the window
-    window: float | Literal["auto"] | None = "auto"  # nm; None: the frames' own pixels
+    size: int | str = "auto"  # pixels; auto: 48, or those of the window
+    window: float | str | None = "auto"  # nm; None: the frames' own pixels
     normalize: Literal["frame", "patch"] | None = "frame"
 
     def __post_init__(self) -> None:

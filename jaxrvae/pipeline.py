@@ -76,7 +76,8 @@ def run(
     _refuse_other_run(out, config)
     with clock("read"):
         movie = _movie(config.input)
-    say(f"read {len(movie)} frames; looking for atoms")
+    _check_support(movie, config.patches)
+    say(f"read {len(movie)} frame{'s'[: len(movie) > 1]}; looking for atoms")
     with clock("find atoms"):
         atoms = with_brightness(find_atoms(movie, **dataclasses.asdict(config.locate)))
     with clock("cut patches"):
@@ -279,6 +280,19 @@ def _movie(config: InputConfig) -> Frames:
     movie = simulate(config.simulate, config.seed, **config.options)
     assert isinstance(movie, Frames)
     return movie
+
+
+def _check_support(movie: Frames, config: PatchConfig) -> None:
+    """Before any work: has a patch room in an image, and is its window a length?"""
+    if config.window == "auto" and any(frame.pixel_size is None for frame in movie):
+        return  # it hangs on the atoms
+    kinds = {(frame.shape, frame.pixel_size): frame for frame in movie}
+    frames = dataclasses.replace(movie, frames=tuple(kinds.values()))
+    centres = [
+        (frame.number, (frame.shape[1] - 1) / 2, (frame.shape[0] - 1) / 2)
+        for frame in frames
+    ]
+    cut(frames, pd.DataFrame(centres, columns=["frame", "x", "y"]), config)
 
 
 def _fit(patches: Patches, config: RunConfig, progress: bool) -> RVAE:

@@ -39,7 +39,8 @@ def figures(result: Result) -> "Iterator[tuple[str, Figure]]":
         ),
     )
     chosen = examples(result)
-    rebuilt = result.model.reconstruct(result.patches[chosen])
+    poses = latents.angle[chosen], latents.shift[chosen]
+    rebuilt = result.model.decode(latents.content[chosen], *poses)
     yield (
         "reconstructions",
         reconstructions(result.patches, latents, rebuilt, chosen),

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import combinations
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -104,11 +104,13 @@ def _density(axis: "Axes", points: np.ndarray) -> None:
     from matplotlib.colors import LogNorm
 
     shown = axis.hexbin(
-        *points.T, gridsize=60, cmap="magma_r", mincnt=1, linewidths=0.1,
-        norm=LogNorm(vmin=1),
+        *points.T, gridsize=int(np.clip(np.sqrt(len(points)), 12, 60)), mincnt=1,
+        cmap="magma_r", linewidths=0.1, norm=LogNorm(vmin=1),
     )  # fmt: skip
-    bar = axis.figure.colorbar(shown, ax=axis, fraction=0.046, pad=0.02)  # type: ignore[union-attr]
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar: Any = axis.figure.colorbar(shown, ax=axis, fraction=0.046, pad=0.02)  # type: ignore[union-attr]
+    bar.outline.set_visible(False)
+    bar.ax.yaxis.set_major_formatter("{x:g}")
+    bar.ax.yaxis.set_minor_formatter("")
 
 
 def _content_histogram(latents: Latents) -> "Figure":

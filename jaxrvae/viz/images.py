@@ -73,6 +73,7 @@ def class_images(
         decoded: The image of each class's mean content, at angle 0.
     """
     means, counts = aligned_means(patches, latents)
+    bar = patches.pixel_size is not None  # else pixels are resampled: no length
     number = len(means)
     columns = min(number, 8)
     blocks = -(-number // columns)
@@ -92,7 +93,11 @@ def class_images(
             for axis, image, title in zip(pair, images, titles, strict=True):
                 axis.set_visible(True)
                 style.show_image(
-                    axis, image, patches.pixel_size, bar=title is not None, norm=norm
+                    axis,
+                    image,
+                    patches.pixel_size,
+                    bar=bar and title is not None,
+                    norm=norm,
                 )
                 if title:
                     axis.set_title(

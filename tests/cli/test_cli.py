@@ -1,122 +1,310 @@
-"""The command line: help, one line for every bad input, and a short whole run."""
+import fcntl
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
 
+import h5py
 import numpy as np
+import pandas as pd
 import pytest
+import tifffile
 
+import jaxrvae
 from jaxrvae.cli import main
-from jaxrvae.simulate import simulate
 
-VERBS = ("demo", "run", "simulate", "fit", "encode", "report", "bench")
-
-
-@pytest.fixture(scope="module")
-def scan(tmp_path_factory):
-    """A small graphene image, and the folder it is in."""
-    folder = tmp_path_factory.mktemp("scan")
-    movie = simulate("graphene", seed=0, num_frames=1, size=96, snr=6.0)
-    np.save(folder / "scan_1.npy", movie[0].values)
-    return folder / "scan_1.npy"
+VERBS = ["demo", "run", "simulate", "fit", "encode", "report", "bench"]
+RNG = np.random.default_rng(0)
 
 
-def refused(capsys, tmp_path, *arguments):
-    """The one line that a run with these arguments fails with; nothing is left."""
-    out = tmp_path / "out"
-    assert main(["run", *map(str, arguments), "--out", str(out), "--quiet"]) == 1
-    errors = capsys.readouterr().err.strip().splitlines()
-    assert len(errors) == 1, errors
-    assert errors[0].startswith("jaxrvae: ")
-    left = [p.name for p in out.rglob("*") if p.is_file()] if out.exists() else []
-    assert not set(left) & {"report.html", "latents.parquet", "model.npz"}
-    return errors[0]
+def atoms_image(size=96, spacing=9.0):
+    """A square lattice of bright atoms, some noise."""
+    rows, columns = np.mgrid[:size, :size]
+    wave = np.cos(2 * np.pi * rows / spacing) + np.cos(2 * np.pi * columns / spacing)
+    return (np.exp(2 * wave) + RNG.normal(size=(size, size))).astype(np.float32)
+
+
+def status(*words):
+    """Exit status of the command line."""
+    try:
+        return main([str(word) for word in words])
+    except SystemExit as end:
+        return end.code
+
+
+def refused(capsys, words, expected=1):
+    """The one line on standard error."""
+    assert status(*words) == expected
+    lines = capsys.readouterr().err.strip().splitlines()
+    said = [line for line in lines if line.startswith("jaxrvae: ")]
+    assert len(said) == 1, lines
+    assert lines[-1] == said[0]
+    return said[0]
+
+
+@pytest.fixture
+def image(tmp_path):
+    path = tmp_path / "image.npy"
+    np.save(path, atoms_image())
+    return path
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_every_command_has_help_with_an_example(verb, capsys):
-    with pytest.raises(SystemExit) as stop:
-        main([verb, "--help"])
-    assert stop.value.code == 0
-    assert "example" in capsys.readouterr().out
+def test_help_shows_an_example(verb, capsys):
+    assert status(verb, "--help") == 0
+    text = capsys.readouterr().out
+    assert f"example:\n  jaxrvae {verb}" in text
 
 
-def test_wrong_use_ends_with_2(capsys):
-    with pytest.raises(SystemExit) as stop:
-        main(["run", "--no-such-option"])
-    assert stop.value.code == 2
+def test_every_verb_is_listed(capsys):
+    assert status("--help") == 0
+    text = capsys.readouterr().out
+    assert all(f"\n    {verb} " in text for verb in VERBS)
 
 
-def test_missing_file(capsys, tmp_path):
-    assert "none.npy" in refused(capsys, tmp_path, tmp_path / "none.npy")
+def test_version(capsys):
+    assert status("--version") == 0
+    assert capsys.readouterr().out == f"jaxrvae {jaxrvae.__version__}\n"
 
 
-def test_truncated_file(capsys, tmp_path, scan):
-    path = tmp_path / "half.npy"
-    path.write_bytes(scan.read_bytes()[: scan.stat().st_size // 2])
-    assert "half.npy" in refused(capsys, tmp_path, path, "--pixel-size", 0.0156)
+@pytest.mark.slow
+def test_help_loads_nothing_heavy():
+    code = (
+        "import sys; from jaxrvae.cli import main\n"
+        "try: main(['run', '--help'])\n"
+        "except SystemExit: pass\n"
+        "print([m for m in ('pandas', 'flax', 'optax', 'orbax', 'matplotlib', 'scipy',"
+        " 'sklearn') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
-def test_wrong_format(capsys, tmp_path):
-    path = tmp_path / "text.tif"
-    path.write_text("not an image")
-    assert "text.tif" in refused(capsys, tmp_path, path)
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["runn"],
+        ["run"],
+        ["run", "--out", "x"],
+        ["run", "a.tif", "--epochs", "many"],
+        ["run", "a.tif", "--sise", "8"],
+        ["simulate", "diamond", "--out", "x.npz"],
+        ["simulate", "graphene", "--out", "x.npz", "--set", "size"],
+        ["fit", "a.npy"],
+        ["encode", "model.npz"],
+    ],
+)
+def test_wrong_use_is_status_2(words, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert status(*words) == 2
+    assert "usage: jaxrvae" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("kind", ["nan", "constant"])
-def test_images_without_information(capsys, tmp_path, kind):
-    image = np.random.default_rng(0).normal(size=(96, 96)).astype(np.float32)
+def missing(folder):
+    return folder / "none.tif", ["none.tif: expected a file, found none", "Check"]
+
+
+def truncated(folder):
+    path = folder / "half.npy"
+    np.save(path, atoms_image())
+    path.write_bytes(path.read_bytes()[:9000])
+    return path, ["half.npy: expected a whole file", "truncated", "Copy it again"]
+
+
+def truncated_hdf5(folder):
+    path = folder / "half.hdf5"
+    with h5py.File(path, "w") as file:
+        file["image"] = atoms_image()
+    path.write_bytes(path.read_bytes()[:9000])
+    return path, ["half.hdf5: expected a whole file", "truncated", "Copy it again"]
+
+
+def empty(folder):
+    path = folder / "empty.tif"
+    path.touch()
+    return path, ["empty.tif: the file is empty", "Copy it again"]
+
+
+def wrong_ending(folder):
+    path = folder / "image.tif"
+    np.save(folder / "image.npy", atoms_image())
+    (folder / "image.npy").rename(path)
+    return path, ["image.tif: expected TIFF content; got NumPy array", "right ending"]
+
+
+def unknown_format(folder):
+    path = folder / "notes.docx"
+    path.write_text("atoms")
+    return path, ["notes.docx: expected a file ending in .npy", "Convert it"]
+
+
+def noise(folder):
+    path = folder / "noise.npy"
+    np.save(path, RNG.normal(size=(128, 128)).astype(np.float32))
+    return path, ["noise.npy: expected atoms; found none", "Check the channel"]
+
+
+def with_nan(folder):
+    path = folder / "nan.tif"
+    image = atoms_image()
     image[3, 4] = np.nan
-    path = tmp_path / f"{kind}.npy"
-    np.save(path, image if kind == "nan" else np.ones((96, 96), np.float32))
-    assert path.name in refused(capsys, tmp_path, path, "--pixel-size", 0.0156)
+    tifffile.imwrite(path, image)
+    return path, ["nan.tif: expected finite numbers; got 1 NaN", "Crop or repair"]
 
 
-@pytest.mark.slow
-def test_noise_alone_holds_no_atoms(capsys, tmp_path):
-    path = tmp_path / "noise.npy"
-    np.save(path, np.random.default_rng(0).normal(size=(128, 128)).astype(np.float32))
-    line = refused(capsys, tmp_path, path, "--pixel-size", 0.0156)
-    assert "noise" in line
-    assert "atoms" in line
+def constant(folder):
+    path = folder / "flat.npy"
+    np.save(path, np.ones((64, 64), np.float32))
+    return path, ["flat.npy: expected an image with contrast", "Leave it out"]
 
 
-@pytest.mark.slow
-def test_patch_larger_than_the_image(capsys, tmp_path, scan):
-    line = refused(capsys, tmp_path, scan, "--pixel-size", 0.0156, "--window", 3)
-    assert "scan_1" in line
+@pytest.mark.parametrize(
+    "make",
+    [
+        missing,
+        truncated,
+        truncated_hdf5,
+        empty,
+        wrong_ending,
+        unknown_format,
+        noise,
+        with_nan,
+        constant,
+    ],
+)
+def test_bad_images_are_refused_in_one_line(make, tmp_path, capsys):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    path, expected = make(folder)
+    line = refused(capsys, ["run", path, "--out", tmp_path / "out"])
+    for part in expected:
+        assert part in line
+    assert not (tmp_path / "out").exists()
 
 
-def test_content_dim_0(capsys, tmp_path, scan):
-    line = refused(capsys, tmp_path, scan, "--pixel-size", 0.0156, "--content-dim", 0)
-    assert "content_dim" in line
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--content-dim", "0"], "content_dim must be >= 1; got 0"),
+        (["--epochs", "0"], "epochs must be >= 1; got 0"),
+        (["--window", "-1"], "window must be finite and > 0"),
+        (["--size", "4"], "size must be >= 8"),
+        (["--pixel-size", "0"], "pixel_size must be finite and > 0"),
+        (["--learning-rate", "-1"], "learning_rate must be finite and > 0"),
+        (["--window", "2"], "window=2 nm needs the pixel size"),
+        (
+            ["--window", "5", "--pixel-size", "0.02"],
+            "image.npy: expected a patch that fits into the image (96 x 96",
+        ),
+        (["--config", "none.yaml"], "none.yaml: expected a file, found none"),
+    ],
+)
+def test_bad_settings_are_refused_in_one_line(
+    options, expected, image, tmp_path, capsys
+):
+    line = refused(capsys, ["run", image, *options, "--out", tmp_path / "out"])
+    assert expected in line
+    assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.slow
-def test_a_loss_that_is_not_finite(capsys, tmp_path, scan):
-    options = ("--pixel-size", 0.0156, "--window", 0.5, "--learning-rate", 1e30)
-    line = refused(capsys, tmp_path, scan, *options, "--epochs", 3)
-    assert "finite" in line
+def test_unknown_setting_suggests_the_nearest(image, tmp_path, capsys):
+    config = tmp_path / "run.yaml"
+    config.write_text("model: {contentdim: 2}\n")
+    line = refused(
+        capsys, ["run", image, "--config", config, "--out", tmp_path / "out"]
+    )
+    assert "model does not take 'contentdim'. Did you mean 'content_dim'?" in line
 
 
-@pytest.mark.slow
-def test_a_directory_in_use(capsys, tmp_path, scan):
-    from jaxrvae.training.checkpoint import RunDirectory
-
-    with RunDirectory(tmp_path / "out", {}):
-        line = refused(capsys, tmp_path, scan, "--pixel-size", 0.0156, "--window", 0.5)
-    assert "out" in line
+def test_file_in_place_of_the_directory(image, tmp_path, capsys):
+    (tmp_path / "out").write_text("mine")
+    line = refused(capsys, ["run", image, "--out", tmp_path / "out"])
+    assert "expected a directory; got a file" in line
+    assert (tmp_path / "out").read_text() == "mine"
 
 
-@pytest.mark.slow
-def test_a_short_run_leaves_everything(tmp_path, scan):
+def test_directory_in_use(image, tmp_path, capsys):
     out = tmp_path / "out"
-    command = ["run", str(scan), "--pixel-size", "0.0156", "--window", "0.5"]
-    assert main([*command, "--epochs", "2", "--out", str(out), "--quiet"]) == 0
-    names = {path.name for path in out.iterdir()}
-    assert {
-        "config.yaml",
-        "metrics.csv",
-        "checkpoints",
-        "latents.parquet",
-        "figures",
-        "report.html",
-        "versions.json",
-    } <= names
+    out.mkdir()
+    with (out / ".lock").open("w") as lock:
+        lock.write("4711\n")
+        lock.flush()
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        line = refused(capsys, ["run", image, "--out", out])
+    assert "in use by another process (pid 4711)" in line
+    assert [path.name for path in out.iterdir()] == [".lock"]
+
+
+@pytest.mark.slow
+def test_loss_that_is_not_finite_ends_at_the_last_good_state(tmp_path, capsys):
+    patches = RNG.normal(size=(60, 12, 12)).astype(np.float32)
+    np.save(tmp_path / "patches.npy", patches)
+    out = tmp_path / "out"
+    words = ["fit", tmp_path / "patches.npy", "--out", out, "--pose", "rotation"]
+    line = refused(capsys, [*words, "--learning-rate", "1e30", "--epochs", "40"])
+    assert "the loss stopped being finite in epoch" in line
+    assert "Lower learning_rate" in line
+    assert not (out / "model.npz").exists()
+    assert not (out / "latents.parquet").exists()
+
+
+@pytest.mark.slow
+def test_run_of_files_from_end_to_end(image, tmp_path):
+    out = tmp_path / "out"
+    words = ["run", image, "--window", "0.6", "--pixel-size", "0.02", "--size", "12"]
+    words += ["--epochs", "2", "--content-dim", "1", "--seed", "3", "--quiet"]
+    assert status(*words, "--out", out) == 0
+    table = pd.read_parquet(out / "latents.parquet")
+    assert "content_0" in table
+    assert "content_1" not in table
+    assert (out / "report.html").stat().st_size > 1e5
+    assert status("report", out, "--classes", "2", "--quiet") == 0
+    assert len(pd.read_csv(out / "classes.csv")) == 2
+    new = tmp_path / "new.csv"
+    model = out / "model.npz"
+    words = ["encode", model, image, "--pixel-size", "0.02", "--quiet", "--out", new]
+    assert status(*words) == 0
+    assert len(pd.read_csv(new)) == len(table)
+
+
+def test_simulation_is_written_with_its_truth(tmp_path, capsys):
+    out = tmp_path / "movie.npz"
+    words = ["simulate", "graphene", "--seed", "2", "--out", out]
+    assert status(*words, "--set", "num_frames=2", "size=64") == 0
+    assert jaxrvae.read(out).values.shape == (2, 64, 64)
+    truth = pd.read_csv(tmp_path / "movie_truth.csv")
+    assert {"frame", "x", "y", "element"} <= set(truth)
+    line = refused(capsys, [*words, "--set", "num_frame=2"])
+    assert "Did you mean 'num_frames'?" in line
+    assert "ends in .npz" in refused(capsys, [*words[:4], "--out", "movie.tif"])
+
+
+def test_wrong_model_file(image, tmp_path, capsys):
+    words = ["encode", image, image, "--out", tmp_path / "x.csv"]
+    assert "expected a model written by" in refused(capsys, words)
+    assert not (tmp_path / "x.csv").exists()
+
+
+def test_report_of_no_run(tmp_path, capsys):
+    line = refused(capsys, ["report", tmp_path])
+    assert "config.yaml: expected a file, found none" in line
+
+
+def test_benchmark_that_is_not_there(capsys):
+    line = refused(capsys, ["bench", "spede"])
+    assert "Did you mean 'speed'?" in line
+
+
+def test_command_is_installed():
+    assert find_spec("jaxrvae.cli") is not None
+    done = subprocess.run(
+        [Path(sys.executable).with_name("jaxrvae"), "--version"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.startswith("jaxrvae ")

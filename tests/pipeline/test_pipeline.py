@@ -1,0 +1,258 @@
+import dataclasses
+import fcntl
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from jaxrvae import RVAE, DataError, RunError, run
+from jaxrvae.config import PatchConfig, RunConfig, read_yaml, run_config, run_mapping
+from jaxrvae.data.containers import Frame, Frames
+from jaxrvae.pipeline import (
+    cut,
+    demo_config,
+    encode_files,
+    fit_patches,
+    refresh,
+    with_brightness,
+    write_simulation,
+)
+
+TOY = {
+    "input": {
+        "simulate": "graphene",
+        "options": {"num_frames": 2, "size": 128, "silicon_fraction": 0.05},
+        "seed": 3,
+    },
+    "patches": {"window": 0.6, "size": 16},
+    "model": {"hidden_dim": 16, "num_turns": 3},
+    "training": {"epochs": 3},
+    "classes": {"max_classes": 3},
+}
+FILES = [
+    "atoms.parquet",
+    "classes.csv",
+    "config.yaml",
+    "latents.parquet",
+    "metrics.csv",
+    "model.npz",
+    "report.html",
+    "versions.json",
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture(scope="module")
+def result(folder):
+    return run(TOY | {"out": str(folder / "toy")}, progress=False)
+
+
+def test_directory_holds_everything(result):
+    for name in FILES:
+        assert (result.out / name).stat().st_size > 0
+    assert list((result.out / "checkpoints").iterdir())
+    names = {path.stem for path in (result.out / "figures").glob("*.png")}
+    assert {"gallery", "classes", "content", "manifold", "classes_0000"} <= names
+    assert not [path for path in result.out.rglob(".*") if path.name != ".lock"]
+
+
+def test_atoms_are_patches_or_dropped(result):
+    assert len(result.patches) + result.patches.num_dropped == len(result.atoms)
+    assert len(result.latents) == len(result.patches)
+    table = pd.read_parquet(result.out / "latents.parquet")
+    assert {"frame", "x", "y", "content_1", "angle", "class", "offset", "scale"} <= set(
+        table.columns
+    )
+    np.testing.assert_array_equal(table["class"], result.classes.labels)
+
+
+def test_class_table_counts_frames_and_brightness(result):
+    table = result.class_table()
+    assert table["frames"].max() == 2
+    assert table["brightness"].between(0.8, 1.2).all()  # carbon, with a few silicon
+    assert table["count"].sum() == len(result.patches)
+
+
+def test_settings_written_are_those_that_made_it(result):
+    values = read_yaml(result.out / "config.yaml")
+    assert run_mapping(run_config(values)) == values == result.settings
+
+
+@pytest.mark.slow
+def test_same_command_again_refreshes(result):
+    before = pd.read_parquet(result.out / "latents.parquet")
+    (result.out / "report.html").unlink()
+    again = run(result.out / "config.yaml", progress=False)
+    assert (result.out / "report.html").exists()
+    pd.testing.assert_frame_equal(again.latents.to_dataframe(), before)
+
+
+def test_other_settings_are_refused_before_any_work(result):
+    other = TOY | {"model": TOY["model"] | {"seed": 7}, "out": str(result.out)}
+    with pytest.raises(RunError, match="holds a run with model.seed: 0; now 7"):
+        run(other, progress=False)
+
+
+def test_directory_in_use_is_refused(result):
+    with (result.out / ".lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(RunError, match="in use by another process"):
+            run(TOY | {"out": str(result.out)}, progress=False)
+
+
+def test_classes_can_be_made_afresh(result):
+    fresh = refresh(result.out, num_classes=2, progress=False)
+    assert len(fresh.classes) == 2
+    assert len(pd.read_csv(result.out / "classes.csv")) == 2
+    np.testing.assert_array_equal(fresh.latents.content, result.latents.content)
+    refresh(result.out, max_classes=3, progress=False)
+
+
+@pytest.mark.slow
+def test_files_are_encoded_as_the_run_did(result, folder):
+    for frame in result.frames:
+        np.save(folder / f"frame_{frame.number}.npy", frame.values)
+    files = [str(folder / f"frame_{number}.npy") for number in (0, 1)]
+    table = encode_files(
+        result.out / "model.npz",
+        files,
+        folder / "again.csv",
+        pixel_size=result.frames.pixel_size,
+        progress=False,
+    )
+    assert len(pd.read_csv(folder / "again.csv")) == len(table)
+    np.testing.assert_allclose(
+        table["content_0"], result.latents.content[:, 0], atol=1e-4
+    )
+
+
+@pytest.mark.slow
+def test_patches_of_a_file_are_fitted_and_encoded(folder):
+    write_simulation("glyphs", 0, {"num_images": 60, "size": 16}, folder / "g.npz")
+    assert len(pd.read_csv(folder / "g_truth.csv")) == 60
+    settings = {"pose": ("rotation",), "hidden_dim": 16}
+    model = fit_patches(
+        folder / "g.npz", folder / "fit", settings, epochs=2, progress=False
+    )
+    assert len(model.history) == 2
+    encoded = encode_files(
+        folder / "fit" / "model.npz", [str(folder / "g.npz")], folder / "g.parquet"
+    )
+    fitted = pd.read_parquet(folder / "fit" / "latents.parquet")
+    pd.testing.assert_frame_equal(encoded, fitted)
+    assert RVAE.load(folder / "fit" / "model.npz").config == model.config
+
+
+def lattice(spacing, size=96, pixel_size=None, number=0):
+    """A square lattice of Gaussian atoms, and where they are."""
+    axis = np.arange(spacing, size - spacing / 2, spacing)
+    x, y = (places.ravel() for places in np.meshgrid(axis, axis))
+    rows, columns = np.mgrid[:size, :size]
+    image = np.zeros((size, size), np.float32)
+    for place in zip(x, y, strict=True):
+        square = (columns - place[0]) ** 2 + (rows - place[1]) ** 2
+        image += np.exp(-square / (2 * (0.2 * spacing) ** 2))
+    atoms = pd.DataFrame({"frame": number, "x": x, "y": y, "intensity": 1.0})
+    return Frame(image, pixel_size, f"lattice {number}", number), atoms
+
+
+def test_window_without_pixel_size_is_in_spacings():
+    pairs = [lattice(6.0), lattice(8.0, number=1)]
+    movie = Frames(tuple(frame for frame, _ in pairs))
+    atoms = pd.concat([table for _, table in pairs], ignore_index=True)
+    patches = cut(movie, atoms, PatchConfig())
+    assert patches.pixel_size is None
+    assert patches.metadata["window"] == 7
+    assert patches.values.shape[1] == 48  # of 56 pixels, in the finer frame
+    first, second = (
+        patches.values[patches.table["frame"] == number].mean(0) for number in (0, 1)
+    )
+    assert np.corrcoef(first.ravel(), second.ravel())[0, 1] > 0.98
+
+
+def test_size_is_that_of_the_window_and_48_at_most():
+    frame, atoms = lattice(6.0, pixel_size=0.05)
+    assert cut(Frames((frame,)), atoms, PatchConfig()).values.shape[1] == 20
+    fine, atoms = lattice(12.0, pixel_size=0.01)
+    patches = cut(Frames((fine,)), atoms, PatchConfig(window=0.6))
+    assert patches.values.shape[1] == 48
+    assert patches.pixel_size == pytest.approx(0.6 / 48)
+
+
+def test_window_in_nm_without_pixel_size_is_refused():
+    frame, atoms = lattice(6.0)
+    with pytest.raises(DataError, match=r"lattice 0: window=1 nm needs the pixel size"):
+        cut(Frames((frame,)), atoms, PatchConfig(window=1.0))
+
+
+def test_own_pixels_where_no_window_is_asked_for():
+    frame, atoms = lattice(6.0)
+    patches = cut(Frames((frame,)), atoms, PatchConfig(window=None, size=20))
+    assert patches.values.shape[1] == 20
+
+
+def test_brightness_is_relative_to_the_frame():
+    atoms = pd.DataFrame({"frame": [0, 0, 0, 1], "intensity": [1.0, 2.0, 8.0, 50.0]})
+    assert with_brightness(atoms)["brightness"].tolist() == [0.5, 1.0, 4.0, 1.0]
+
+
+def test_demo_is_what_the_defaults_make_of_it():
+    config = demo_config("here", seed=4)
+    assert isinstance(config, RunConfig)
+    assert config.out == "here"
+    assert config.model.seed == config.input.seed == 4
+    assert config.model.pose == ("rotation",)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"modle": {}}, TypeError, "run does not take 'modle'. Did you mean 'model'"),
+        ({"model": {"contentdim": 2}}, TypeError, "Did you mean 'content_dim'"),
+        ({"input": {"file": "a"}}, TypeError, "Did you mean 'files'"),
+        ({"input": {}}, ValueError, "either files or simulate"),
+        ({"input": {"simulate": "grafene"}}, ValueError, "Did you mean 'graphene'"),
+        ({"input": 3}, ValueError, "input must hold files or simulate; got 3"),
+        ({"model": 3}, ValueError, "model must hold settings"),
+        ({"model": {"content_dim": 0}}, ValueError, "content_dim must be >= 1"),
+        ({"patches": {"size": 2}}, ValueError, "size must be >= 8"),
+        ({"patches": {"window": -1}}, ValueError, "window must be finite and > 0"),
+        ({"patches": {"window": "1nm"}}, ValueError, "window must be one of"),
+        ({"patches": {"window": None}}, ValueError, "needs the size in pixels"),
+        ({"training": {"epochs": 0}}, ValueError, "epochs must be >= 1"),
+    ],
+)
+def test_wrong_settings_say_what_is_wrong(change, error, message):
+    values = {"input": {"files": "a.tif"}} | change
+    if "window" in change.get("patches", {}) and change["patches"]["window"] is None:
+        change = {"patches": {"window": None, "size": "auto"}}
+        values |= change
+    with pytest.raises(error, match=message):
+        run_config(values)
+
+
+def test_input_is_needed():
+    with pytest.raises(ValueError, match="run needs input"):
+        run_config({"model": {}})
+
+
+def test_yaml_that_is_none_is_refused(tmp_path):
+    path = tmp_path / "run.yaml"
+    path.write_text("input: [unclosed")
+    with pytest.raises(DataError, match=r"run\.yaml: expected YAML"):
+        read_yaml(path)
+    path.write_text("- a list")
+    with pytest.raises(DataError, match="expected groups such as input"):
+        read_yaml(path)
+    path.write_text(yaml.safe_dump({"input": {"files": ["a.tif"]}}))
+    assert run_config(read_yaml(path)).input.files == ("a.tif",)
+
+
+def test_result_is_frozen(result):
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        result.out = None
