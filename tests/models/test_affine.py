@@ -8,9 +8,11 @@ from scipy import ndimage
 from jaxrvae.config import ModelConfig
 from jaxrvae.geometry.grid import pixel_grid
 from jaxrvae.models import apply
+from jaxrvae.models.affine import AffineModel
 from jaxrvae.models.build import build_model
 
 HEIGHT, WIDTH = 20, 18
+render = jax.jit(AffineModel.render)
 
 
 def blobs(number=3, seed=0):
@@ -31,10 +33,8 @@ def rendered(model, image, angle=0.0, shift=(0.0, 0.0), scale=1.0):
     """The shift in pixels, downwards."""
     unit = jnp.array([shift[0], -shift[1]]) / (HEIGHT / 2)
     points = pixel_grid(HEIGHT, WIDTH)
-    render = jax.jit(model.render)
-    return np.asarray(
-        render(jnp.asarray(image), points, jnp.array(angle), unit, jnp.array(scale))
-    )[..., 0]
+    canonical, pose = jnp.asarray(image), (jnp.array(angle), unit, jnp.array(scale))
+    return np.asarray(render(model, canonical, points, *pose))[..., 0]
 
 
 def test_pose_zero_gives_the_canonical_pixels():

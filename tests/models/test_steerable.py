@@ -11,6 +11,7 @@ from jaxrvae.models.steerable import SteerableModel, place_ticks
 
 HEIGHT, WIDTH, FREQUENCY = 22, 24, 0.25
 BASIS = fourier_bessel(HEIGHT, WIDTH, FREQUENCY)
+render = jax.jit(SteerableModel.render)
 
 
 def make_model(ticks=(0.0,), channels=1, num_angles=96):
@@ -41,7 +42,7 @@ def features_of(model, images):
 def rendered(model, canonical, angle=0.0, shift=(0.0, 0.0), scale=1.0):
     """In standard units; the shift in pixels, downwards."""
     unit = jnp.array([shift[0], -shift[1]]) / (WIDTH / 2)
-    image = jax.jit(model.render)(canonical, jnp.array(angle), unit, jnp.array(scale))
+    image = render(model, canonical, jnp.array(angle), unit, jnp.array(scale))
     return np.asarray((image - model.offset) / model.scale)
 
 

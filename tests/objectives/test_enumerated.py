@@ -8,10 +8,12 @@ from scipy.special import i0
 
 from jaxrvae.config import ModelConfig
 from jaxrvae.models import apply
+from jaxrvae.models.affine import AffineModel
 from jaxrvae.models.build import build_model
 from jaxrvae.objectives.enumerated import affine_loss
 
 SIZE, NUMBER = 16, 3
+render = jax.jit(AffineModel.render)
 
 
 def some_images(number=NUMBER, channels=1):
@@ -37,7 +39,6 @@ def prepared(**options):
 def slow_loss(model, networks, found, angle_prior, key):
     """As the docstring says it, all pixels, image by image and copy by copy."""
     query = jax.jit(lambda f: model.query(networks, f))(found)
-    render = jax.jit(model.render)
     content_key, angle_key, shift_key, _ = jax.random.split(key, 4)
     draws = [
         jax.random.normal(content_key, query.content.shape),
@@ -64,7 +65,7 @@ def slow_loss(model, networks, found, angle_prior, key):
         for k in range(model.num_turns):
             angle = 2 * np.pi * k / model.num_turns + offset[b, k]
             moved = shift[b, k] if model.shift_std > 0 else jnp.zeros(2)
-            image = render(canonical[b], grid, angle, moved, jnp.ones(()))
+            image = render(model, canonical[b], grid, angle, moved, jnp.ones(()))
             image = np.asarray(image, float) + background
             data = np.asarray(found["images"][b], float)
             if model.likelihood == "bernoulli":
@@ -87,8 +88,7 @@ def slow_loss(model, networks, found, angle_prior, key):
 CASES = {
     "shift": {},
     "rotation alone": {"pose": ("rotation",)},
-    "cubic": {"decoder": "affine-cubic"},
-    "bernoulli": {"likelihood": "bernoulli"},
+    "cubic, bernoulli": {"decoder": "affine-cubic", "likelihood": "bernoulli"},
 }
 
 

@@ -49,7 +49,8 @@ def observed(model, canonical, noise, seed=1):
     number, reach = len(canonical), 0.7 * max(model.ticks)
     angle = rng.uniform(-np.pi, np.pi, number)
     shift = rng.uniform(-reach, reach, (number, 2)) / (SIZE / 2)
-    images = jax.jit(jax.vmap(model.render))(
+    images = render(
+        model,
         canonical,
         jnp.asarray(angle, jnp.float32),
         jnp.asarray(shift, jnp.float32),
@@ -60,6 +61,7 @@ def observed(model, canonical, noise, seed=1):
 
 
 evaluate = jax.jit(marginal_log_likelihood)
+render = jax.jit(jax.vmap(SteerableModel.render, (None, 0, 0, 0, 0)))
 
 
 def found_for(model, images, canonical, noise, log_prior=None):
