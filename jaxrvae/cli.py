@@ -237,7 +237,7 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def _simulate(options: argparse.Namespace) -> None:
-    from jaxrvae.pipeline import write_simulation
+    from jaxrvae.commands import write_simulation
 
     for word in options.set:
         if "=" not in word:
@@ -246,7 +246,7 @@ def _simulate(options: argparse.Namespace) -> None:
 
 
 def _fit(options: argparse.Namespace) -> None:
-    from jaxrvae.pipeline import fit_patches
+    from jaxrvae.commands import fit_patches
 
     model = {
         "content_dim": options.content_dim,
@@ -264,7 +264,7 @@ def _fit(options: argparse.Namespace) -> None:
 
 
 def _encode(options: argparse.Namespace) -> None:
-    from jaxrvae.pipeline import encode_files
+    from jaxrvae.commands import encode_files
 
     encode_files(
         options.model,

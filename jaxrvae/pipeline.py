@@ -2,10 +2,10 @@
 
 import contextlib
 import dataclasses
-import io
+import json
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,6 @@ from jaxrvae.config import (
     InputConfig,
     PatchConfig,
     RunConfig,
-    TrainingConfig,
     as_run_config,
     read_yaml,
     run_config,
@@ -32,9 +31,8 @@ from jaxrvae.data.read import read
 from jaxrvae.estimator import RVAE
 from jaxrvae.locate.atoms import find_atoms
 from jaxrvae.report.result import Result
-from jaxrvae.report.store import versions, write_bytes, write_result
+from jaxrvae.report.store import versions, write_result
 from jaxrvae.simulate import simulate
-from jaxrvae.training.checkpoint import write_atomically
 
 WINDOW = 1.0  # nm
 WINDOW_SPACINGS = 7.0  # the same in distances of neighbours, where nm are not known
@@ -131,88 +129,14 @@ def refresh(
     )
     model = RVAE.load(out / "model.npz")
     atoms = pd.read_parquet(existing_file(out / "atoms.parquet"))
+    if (out / "timings.json").exists():
+        clock.seconds |= json.loads((out / "timings.json").read_text())
     with clock("read"):
         movie = _movie(config.input)
     with clock("cut patches"):
         patches = cut(movie, atoms, config.patches)
     _Say(progress)(f"{len(patches)} patches; writing {out}")
     return _finish(movie, atoms, patches, model, config, clock)
-
-
-def write_simulation(
-    kind: str, seed: int, options: Mapping[str, Any], path: str | Path
-) -> None:
-    """A simulation's images as npz, and its truth beside them as NAME_truth.csv."""
-    path = Path(path)
-    if path.suffix != ".npz":
-        raise DataError(f"{path}: expected a name that ends in .npz. Change --out.")
-    made = simulate(kind, seed, **options)
-    truth = made.truth["atoms"] if isinstance(made, Frames) else made.truth
-    assert truth is not None
-    path.parent.mkdir(parents=True, exist_ok=True)
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, images=made.values)
-    write_bytes(path, buffer.getvalue())
-    write_atomically(
-        path.with_name(f"{path.stem}_truth.csv"), truth.to_csv(index=False)
-    )
-
-
-def fit_patches(
-    file: str | Path,
-    out: str | Path,
-    model: Mapping[str, Any],
-    *,
-    epochs: int | None = None,
-    learning_rate: float | None = None,
-    progress: bool = True,
-) -> RVAE:
-    """A model of patches that are already cut; model.npz, metrics and latents."""
-    movie, out = read(file), Path(out)
-    patches = movie.values
-    fitted = RVAE(**model).fit(
-        patches,
-        epochs=epochs,
-        learning_rate=learning_rate or TrainingConfig().learning_rate,
-        run_dir=out,
-        progress=progress,
-    )
-    fitted.save(out / "model.npz")
-    latents = fitted.encode(patches).to_dataframe()
-    write_bytes(out / "latents.parquet", latents.to_parquet(None))
-    write_atomically(out / "metrics.csv", fitted.history.to_csv(index=False))
-    return fitted
-
-
-def encode_files(
-    model: str | Path,
-    files: Sequence[str],
-    out: str | Path,
-    *,
-    channel: int | str | None = None,
-    pixel_size: float | None = None,
-    progress: bool = True,
-) -> pd.DataFrame:
-    """Latents of other images, cut as the model's own patches were, as a table."""
-    fitted, out = RVAE.load(model), Path(out)
-    if out.suffix not in (".parquet", ".csv"):
-        raise DataError(f"{out}: expected a name in .parquet or .csv. Change --out.")
-    movie = read(list(files), channel=channel, pixel_size=pixel_size)
-    cutting = fitted.metadata.get("patches")
-    if cutting is None:
-        latents = fitted.encode(movie.values).to_dataframe()
-    else:
-        _Say(progress)(f"read {len(movie)} frames; looking for atoms")
-        atoms = with_brightness(find_atoms(movie))
-        names = ("size", "window", "normalize")
-        settings = PatchConfig(**{name: cutting[name] for name in names})
-        latents = fitted.encode(cut(movie, atoms, settings)).to_dataframe()
-    out.parent.mkdir(parents=True, exist_ok=True)
-    if out.suffix == ".csv":
-        write_atomically(out, latents.to_csv(index=False))
-    else:
-        write_bytes(out, latents.to_parquet(None))
-    return latents
 
 
 def cut(movie: Frames, atoms: pd.DataFrame, config: PatchConfig) -> Patches:
@@ -363,9 +287,15 @@ def _refuse_other_run(out: Path, config: RunConfig) -> None:
             old, new = there.get(group, {}).get(name), here[group].get(name)
             if old != new:
                 raise RunError(
-                    f"{out}: holds a run with {group}.{name}: {old!r}; now {new!r} is"
-                    " asked for. Choose another directory, or go back to its settings."
+                    f"{out}: holds a run with {group}.{name}: {_short(old)}; now"
+                    f" {_short(new)} is asked for. Choose another directory, or go back"
+                    " to its settings."
                 )
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) < 80 else f"{text[:50]} ... ({len(text)} letters)"
 
 
 def _refuse_if_in_use(out: Path) -> None:

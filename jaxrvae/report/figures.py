@@ -1,5 +1,6 @@
 """The figures of a run, by name."""
 
+import dataclasses
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -16,45 +17,49 @@ if TYPE_CHECKING:
 
 MOST_FRAMES = 6  # shown large
 MOST_PATCHES = 12  # shown beside what the model makes of them
-MANIFOLD = (9, 9)
-GALLERY_ROWS = 100  # frames a gallery
+GALLERY = 100  # frames in one
+MOST_GALLERIES = 2
 
 
 def figures(result: Result) -> "Iterator[tuple[str, Figure]]":
     """(name, figure) one after the other, so that only one is held at a time."""
     movie, latents = result.frames, result.latents
-    for part, start in enumerate(range(0, len(movie), GALLERY_ROWS)):
-        name = "gallery" if len(movie) <= GALLERY_ROWS else f"gallery_{part + 1}"
-        yield name, gallery(movie[start : start + GALLERY_ROWS], latents)
-    yield "classes", class_images(result.patches, latents, result.class_images())
+    small = spread(len(movie), GALLERY * MOST_GALLERIES)
+    for part, start in enumerate(range(0, len(small), GALLERY)):
+        frames = tuple(movie[i] for i in small[start : start + GALLERY])
+        name = "gallery" if len(small) <= GALLERY else f"gallery_{part + 1}"
+        yield name, gallery(dataclasses.replace(movie, frames=frames), latents)
+    yield "classes", class_images(result.patches, latents, result.class_images)
     yield "content", content_scatter(latents)
-    symmetry = result.symmetry()
-    yield "angles", angle_roses(latents, symmetry)
-    rows, columns = MANIFOLD
-    shape = (rows if result.model.config.content_dim > 1 else 1, columns)
+    yield "angles", angle_roses(latents, result.symmetry)
     yield (
         "manifold",
-        manifold_figure(
-            result.model.manifold(shape), result.patches.pixel_size, latents.content
-        ),
+        manifold_figure(result.manifold, result.patches.pixel_size, latents.content),
     )
     chosen = examples(result)
-    poses = latents.angle[chosen], latents.shift[chosen]
-    rebuilt = result.model.decode(latents.content[chosen], *poses)
+    rebuilt = result.rebuilt(chosen)
     yield (
         "reconstructions",
         reconstructions(result.patches, latents, rebuilt, chosen),
     )
     yield "training", training_history(result.model.history)
-    for index in shown_frames(len(movie)):
+    for index in spread(len(movie), MOST_FRAMES):
         frame = movie[index]
         yield f"classes_{frame.number:04d}", class_map(frame, latents, result.atoms)
-        yield f"latents_{frame.number:04d}", latent_maps(frame, latents, symmetry)
+        yield (
+            f"latents_{frame.number:04d}",
+            latent_maps(frame, latents, result.symmetry),
+        )
 
 
-def shown_frames(number: int) -> list[int]:
-    """Indices of the frames shown large, spread evenly over the movie."""
-    return sorted({round(i) for i in np.linspace(0, number - 1, MOST_FRAMES).tolist()})
+def spread(number: int, most: int) -> list[int]:
+    """At most so many of the indices below `number`, evenly spread, ends included.
+
+    >>> spread(4, 9), spread(99, 3)
+    ([0, 1, 2, 3], [0, 49, 98])
+    """
+    places = np.linspace(0, number - 1, min(number, most))
+    return np.unique(places.round().astype(int)).tolist()
 
 
 def examples(result: Result) -> np.ndarray:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from jaxrvae._checks import DataError
-from jaxrvae.report.figures import MOST_FRAMES, figures
+from jaxrvae.report.figures import GALLERY, MOST_FRAMES, MOST_GALLERIES, figures
 from jaxrvae.report.result import Result
 from jaxrvae.training.checkpoint import write_atomically
 from jaxrvae.viz.style import class_color
@@ -68,6 +68,7 @@ def _words(result: Result) -> dict[str, Any]:
         "classes": [_class_row(row) for row in classes.to_dict("records")],
         "num_frames": len(movie),
         "num_shown": min(MOST_FRAMES, len(movie)),
+        "num_small": min(GALLERY * MOST_GALLERIES, len(movie)),
         "large": [frame.number for frame in movie],
         "num_classes": len(classes),
         "by_brightness": settings.get("classes", {}).get("brightness", False),

@@ -1,6 +1,7 @@
 """What a run hands back, and what its figures and its page are made of."""
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,11 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from jaxrvae._typing import Float, ndarray
+from jaxrvae._typing import Float, Int, ndarray
 from jaxrvae.analysis.clusters import Classes
 from jaxrvae.analysis.symmetry import rotational_symmetry
 from jaxrvae.data.containers import Frames, Latents, Patches
 from jaxrvae.estimator import RVAE
+
+MANIFOLD = (9, 9)  # rows, columns
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -40,11 +43,38 @@ class Result:
     timings: Mapping[str, float]
     out: Path | None = None
 
+    @functools.cached_property
+    def manifold(self) -> Float[ndarray, "rows columns height width *channel"]:
+        """The model's images on a grid of the first two contents."""
+        rows, columns = MANIFOLD
+        two = self.model.config.content_dim > 1
+        return self.model.manifold((rows if two else 1, columns))
+
+    @functools.cached_property
     def class_images(self) -> Float[ndarray, "cls height width *channel"]:
         """The model's image of every class's typical content, at angle 0."""
         columns = [f"content_{i}" for i in range(self.model.config.content_dim)]
-        return self.model.decode(self.classes.table[columns].to_numpy(np.float32))
+        content = self.classes.table[columns].to_numpy(np.float32)
+        return self._decode(
+            content, np.zeros(len(content)), np.zeros((len(content), 2))
+        )
 
+    def rebuilt(self, rows: Int[ndarray, " n"]) -> Float[ndarray, "n ..."]:
+        """The model's image of these patches, at their content and pose."""
+        found = self.latents
+        return self._decode(found.content[rows], found.angle[rows], found.shift[rows])
+
+    def _decode(self, *codes: ndarray) -> ndarray:
+        """As many at a time as the manifold has: one compiled program serves all."""
+        number, size = len(codes[0]), self.manifold.shape[0] * self.manifold.shape[1]
+        chosen = np.arange(-(-number // size) * size) % number
+        parts = [
+            self.model.decode(*(code[part] for code in codes))
+            for part in np.split(chosen, len(chosen) // size)
+        ]
+        return np.concatenate(parts)[:number]
+
+    @functools.cached_property
     def symmetry(self) -> list[int]:
         """The order of rotational symmetry of every class's image.
 
@@ -52,7 +82,7 @@ class Result:
         model's own order of every patch also counts differences that only the average
         of many patches makes certain.
         """
-        images = self.class_images()
+        images = self.class_images
         planes = images if images.ndim == 3 else images[..., 0]
         return [rotational_symmetry(np.asarray(plane, float)) for plane in planes]
 
@@ -77,5 +107,5 @@ class Result:
             )
         table.insert(3, "frames", frames)
         table.insert(4, "brightness", brightness)
-        table.insert(5, "symmetry", self.symmetry())
+        table.insert(5, "symmetry", self.symmetry)
         return table

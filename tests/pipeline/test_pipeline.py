@@ -7,17 +7,10 @@ import pytest
 import yaml
 
 from jaxrvae import RVAE, DataError, RunError, run
+from jaxrvae.commands import encode_files, fit_patches, write_simulation
 from jaxrvae.config import PatchConfig, RunConfig, read_yaml, run_config, run_mapping
 from jaxrvae.data.containers import Frame, Frames
-from jaxrvae.pipeline import (
-    cut,
-    demo_config,
-    encode_files,
-    fit_patches,
-    refresh,
-    with_brightness,
-    write_simulation,
-)
+from jaxrvae.pipeline import cut, demo_config, refresh, with_brightness
 
 TOY = {
     "input": {

@@ -12,7 +12,7 @@ from jaxrvae.analysis.clusters import find_classes
 from jaxrvae.data.containers import Frames
 from jaxrvae.pipeline import with_brightness
 from jaxrvae.report import Result, write_report
-from jaxrvae.report.figures import MOST_FRAMES, examples, shown_frames
+from jaxrvae.report.figures import MOST_FRAMES, examples, spread
 
 
 @pytest.fixture(scope="module")
@@ -91,10 +91,10 @@ def test_page_without_dropped_atoms(result, tmp_path):
 
 
 def test_figures_large_are_few_and_spread():
-    assert shown_frames(1) == [0]
-    assert shown_frames(3) == [0, 1, 2]
-    many = shown_frames(99)
+    assert spread(1, MOST_FRAMES) == [0]
+    many = spread(99, MOST_FRAMES)
     assert (many[0], many[-1], len(many)) == (0, 98, MOST_FRAMES)
+    assert len(set(np.diff(many)) - {19, 20}) == 0
 
 
 def test_examples_are_of_every_class(result):
@@ -102,8 +102,8 @@ def test_examples_are_of_every_class(result):
 
 
 def test_class_symmetry_is_an_order(result):
-    assert len(result.symmetry()) == 2
-    assert all(order >= 1 for order in result.symmetry())
+    assert len(result.symmetry) == 2
+    assert all(order >= 1 for order in result.symmetry)
 
 
 def test_missing_extra_is_named(result, tmp_path, monkeypatch):
