@@ -24,9 +24,10 @@ MOST_GALLERIES = 2
 def figures(result: Result) -> "Iterator[tuple[str, Figure]]":
     """(name, figure) one after the other, so that only one is held at a time."""
     movie, latents = result.frames, result.latents
-    small = spread(len(movie), GALLERY * MOST_GALLERIES)
+    small = spread(len(movie), GALLERY * MOST_GALLERIES) if len(movie) > 1 else []
     for part, start in enumerate(range(0, len(small), GALLERY)):
-        frames = tuple(movie[i] for i in small[start : start + GALLERY])
+        numbered = sorted(movie, key=lambda frame: frame.number)
+        frames = tuple(numbered[i] for i in small[start : start + GALLERY])
         name = "gallery" if len(small) <= GALLERY else f"gallery_{part + 1}"
         yield name, gallery(dataclasses.replace(movie, frames=frames), latents)
     yield "classes", class_images(result.patches, latents, result.class_images)

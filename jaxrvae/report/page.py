@@ -89,7 +89,13 @@ def _words(result: Result) -> dict[str, Any]:
 
 def _title(result: Result) -> str:
     names = [frame.name for frame in result.frames]
-    return names[0] if len(names) == 1 else f"{names[0]} … {names[-1]}"
+    if len(names) == 1:
+        return names[0]
+    files = result.settings.get("input", {}).get("files", [])
+    folders = {Path(file).parent.name for file in files} - {""}
+    if len(folders) == 1:
+        return f"{folders.pop()}: {len(names)} images"
+    return f"{names[0]} … {names[-1]}"
 
 
 def _facts(result: Result) -> list[tuple[str, str]]:

@@ -115,7 +115,7 @@ def gallery(movie: Frames, latents: Latents) -> "Figure":
             size = _dot_size(frame, latents, 0.95 * side)
             for index, share in enumerate(shares):
                 chosen = latents.table.iloc[mine[classes[mine] == index]]
-                larger = np.clip(0.1 / max(share, 1e-3), 0.8, 2.5)
+                larger = np.clip(0.1 / max(share, 1e-3), 0.8, 4.0)
                 _dots(axis, chosen, index, size * larger)
             axis.set_title(str(frame.number), fontsize=7, pad=1.5, fontweight="normal")
         return figure
