@@ -262,13 +262,65 @@ def test_run_of_files_from_end_to_end(image, tmp_path):
     assert "content_0" in table
     assert "content_1" not in table
     assert (out / "report.html").stat().st_size > 1e5
-    assert status("report", out, "--classes", "2", "--quiet") == 0
-    assert len(pd.read_csv(out / "classes.csv")) == 2
-    new = tmp_path / "new.csv"
-    model = out / "model.npz"
-    words = ["encode", model, image, "--pixel-size", "0.02", "--quiet", "--out", new]
-    assert status(*words) == 0
-    assert len(pd.read_csv(new)) == len(table)
+
+
+def called(monkeypatch, module, name):
+    """What the function is called with, in place of the function."""
+    found = {}
+
+    def keep(*words, **options):
+        found.update(options, words=words)
+
+    monkeypatch.setattr(f"jaxrvae.{module}.{name}", keep)
+    return found
+
+
+def test_report_hands_its_options_on(monkeypatch):
+    found = called(monkeypatch, "pipeline", "refresh")
+    assert status("report", "there", "--classes", "2", "--quiet") == 0
+    assert found == {
+        "words": ("there",),
+        "num_classes": 2,
+        "max_classes": None,
+        "progress": False,
+    }
+
+
+def test_encode_hands_its_options_on(monkeypatch):
+    found = called(monkeypatch, "commands", "encode_files")
+    words = ["encode", "m.npz", "a.tif", "b.tif", "--channel", "1", "--out", "x.csv"]
+    assert status(*words, "--pixel-size", "0.02") == 0
+    assert found == {
+        "words": ("m.npz", ["a.tif", "b.tif"], "x.csv"),
+        "channel": 1,
+        "pixel_size": 0.02,
+        "progress": True,
+    }
+
+
+def test_demo_hands_its_options_on(monkeypatch, tmp_path):
+    found = called(monkeypatch, "pipeline", "run")
+    assert status("demo", "--seed", "5", "--out", tmp_path, "--quiet") == 0
+    (config,) = found["words"]
+    assert (config.out, config.model.seed) == (str(tmp_path), 5)
+    assert found["progress"] is False
+
+
+def test_options_override_the_file(monkeypatch, tmp_path):
+    path = tmp_path / "run.yaml"
+    path.write_text(
+        "input: {files: [a.tif], pixel_size: 0.01}\n"
+        "model: {content_dim: 3, num_turns: 6}\n"
+        "out: there\n"
+    )
+    found = called(monkeypatch, "pipeline", "run")
+    assert status("run", "--config", path, "--content-dim", "4", "--channel", "b") == 0
+    (values,) = found["words"]
+    assert values == {
+        "input": {"files": ["a.tif"], "pixel_size": 0.01, "channel": "b"},
+        "model": {"content_dim": 4, "num_turns": 6},
+        "out": "there",
+    }
 
 
 def test_simulation_is_written_with_its_truth(tmp_path, capsys):

@@ -76,15 +76,6 @@ def test_settings_written_are_those_that_made_it(result):
     assert run_mapping(run_config(values)) == values == result.settings
 
 
-@pytest.mark.slow
-def test_same_command_again_refreshes(result):
-    before = pd.read_parquet(result.out / "latents.parquet")
-    (result.out / "report.html").unlink()
-    again = run(result.out / "config.yaml", progress=False)
-    assert (result.out / "report.html").exists()
-    pd.testing.assert_frame_equal(again.latents.to_dataframe(), before)
-
-
 def test_other_settings_are_refused_before_any_work(result):
     other = TOY | {"model": TOY["model"] | {"seed": 7}, "out": str(result.out)}
     with pytest.raises(RunError, match="holds a run with model.seed: 0; now 7"):
@@ -98,12 +89,20 @@ def test_directory_in_use_is_refused(result):
             run(TOY | {"out": str(result.out)}, progress=False)
 
 
-def test_classes_can_be_made_afresh(result):
+@pytest.mark.slow
+def test_classes_can_be_made_afresh_and_the_run_refreshed(result):
     fresh = refresh(result.out, num_classes=2, progress=False)
     assert len(fresh.classes) == 2
     assert len(pd.read_csv(result.out / "classes.csv")) == 2
+    assert fresh.timings["train"] == result.timings["train"]
     np.testing.assert_array_equal(fresh.latents.content, result.latents.content)
-    refresh(result.out, max_classes=3, progress=False)
+    (result.out / "report.html").unlink()
+    again = run(TOY | {"out": str(result.out)}, progress=False)
+    assert (result.out / "report.html").exists()
+    pd.testing.assert_frame_equal(
+        again.latents.to_dataframe(), result.latents.to_dataframe()
+    )
+    assert len(again.model.history) == len(result.model.history)
 
 
 @pytest.mark.slow
