@@ -39,6 +39,9 @@ NUM_ANGLES = 96
 class RVAE:
     """A rotationally invariant variational autoencoder of patches.
 
+    `metadata` says, once fitted, what of each channel was `subtracted` from the images
+    and what they were then `divided_by`, inside; what comes out is in their own units.
+
     Args:
         content_dim: Numbers that say what the structure is.
         pose: ("rotation",) or ("rotation", "shift").
@@ -175,6 +178,8 @@ class RVAE:
                 self._model, self._graph, self._projection = before
             raise
         self._keep(fitted)
+        offset, scale = np.asarray(self._model.offset), np.asarray(self._model.scale)
+        self.metadata |= {"subtracted": offset.tolist(), "divided_by": scale.tolist()}
         return self
 
     def encode(self, patches: Patches | ndarray) -> Latents:

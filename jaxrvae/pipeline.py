@@ -221,7 +221,7 @@ def _check_support(movie: Frames, config: PatchConfig) -> None:
 
 def _fit(patches: Patches, config: RunConfig, progress: bool) -> RVAE:
     model = RVAE(**to_mapping(config.model))
-    model.metadata = {"patches": dict(patches.metadata)}
+    model.metadata["patches"] = dict(patches.metadata)
     return model.fit(
         patches,
         epochs=config.training.epochs,

@@ -256,6 +256,8 @@ def test_saved_and_loaded_it_encodes_bit_for_bit(cases, kind, tmp_path):
     assert [file.name for file in (tmp_path / "deep").iterdir()] == ["model.npz"]
     again = RVAE.load(tmp_path / "deep" / "model.npz")
     assert again.config == model.config
+    assert again.metadata == model.metadata
+    assert set(model.metadata) == {"subtracted", "divided_by"}
     pd.testing.assert_frame_equal(again.history, model.history)
     first, second = cases(kind).latents, again.encode(images)
     for name in ("content", "content_std", "angle", "angle_std", "shift", "symmetry"):

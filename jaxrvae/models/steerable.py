@@ -229,6 +229,16 @@ class SteerableModel:
             axis=-1,
         )
 
+    def prior_harmonics(
+        self, log_prior: Float[Array, " angle"]
+    ) -> Float[Array, " harmonics"]:
+        """A log density on the grid of angles as harmonics: a part of the surface."""
+        waves = np.arange(max(self.orders) + 1)[:, None] * self.angles()
+        gain = np.where(waves.any(1), 2.0, 1.0)[:, None] / self.num_angles
+        cos, sin = gain * np.cos(waves), gain * np.sin(waves)
+        both = np.concatenate([cos, sin]).astype(np.float32)
+        return jnp.asarray(both) @ log_prior
+
     def render(
         self,
         canonical: Float[Array, " reals"],

@@ -2,9 +2,8 @@
 
 Only the content is sampled.
 `log p(x | z) = log int p(pose) N(x; image(z, pose), noise^2) d pose`. On a grid of
-poses that is a logsumexp of correlations. Where the noise is small the posterior is
-narrower than the grid's step; the integral over a cell then differs from the grid's
-sum, by an amount that is known for a Gaussian peak (`subgrid_correction`).
+poses that is a logsumexp of correlations; where the noise is small the posterior is
+narrower than the grid's step, and the peak's integral is had at its top instead.
 """
 
 import jax
@@ -13,7 +12,10 @@ import numpy as np
 
 from jaxrvae._typing import Array, Float, Int, PRNGKey
 from jaxrvae.models.steerable import Features, SteerableModel, SteerableNetworks
+from jaxrvae.models.surface import highest, log_peak
 from jaxrvae.objectives.elbo import kl_normal
+
+NEAR = 4  # steps of the grid of angles to either side: one peak, where it is narrow
 
 
 def steerable_loss(
@@ -53,62 +55,42 @@ def marginal_log_likelihood(
     log_prior: Float[Array, " angle"],
 ) -> Float[Array, " batch"]:
     """Log p(image | canonical image), pose integrated out, over the band's modes."""
-    harmonics = model.fold(features["coefs"], canonical)
-    grid = model.correlations(harmonics) / variance
-    num_poses = grid.shape[1] * grid.shape[2]
-    weighted = (grid + log_prior).reshape(len(grid), -1)
-    correlation = jax.nn.logsumexp(weighted, axis=-1) - np.log(num_poses)
-    correlation += subgrid_correction(grid, len(model.ticks))
+    harmonics = model.fold(features["coefs"], canonical) / variance
+    harmonics += model.prior_harmonics(log_prior)
+    correlation = log_mean_exp(model, harmonics)
     square = features["energy"] + jnp.square(canonical).sum(-1)
     constant = 0.5 * model.num_modes * jnp.log(2 * jnp.pi * variance)
     return correlation - 0.5 * square / variance - constant
 
 
-def subgrid_correction(
-    grid: Float[Array, "batch place angle"], num_ticks: int
+def log_mean_exp(
+    model: SteerableModel, harmonics: Float[Array, "batch place harmonics"]
 ) -> Float[Array, " batch"]:
-    """Log of integral over sum, for a Gaussian peak where the grid's peak is.
+    """Log of the mean of the surface's exponential over all poses.
 
-    A parabola through the highest point and its neighbours gives the peak's width s
-    and offset u, in steps, along each axis; the sum over the grid is then
-    `sum_j exp(-(j - u)^2 / 2 s^2)`, the integral `s sqrt(2 pi)`. A peak wider than
-    a step needs no correction.
+    Where its highest peak is narrower than the grid's step, that peak's share of the
+    sum over the grid tells how much else there is, and Laplace's approximation at the
+    peak's top how high it stands.
     """
+    grid = model.correlations(harmonics)
     batch, _, num_angles = grid.shape
-    cube = grid.reshape(batch, num_ticks, num_ticks, num_angles)
-    top = _argmax(jax.lax.stop_gradient(grid).reshape(batch, -1))
-    row, column, angle = jnp.unravel_index(top, cube.shape[1:])
-    b = jnp.arange(batch)
-    centre = cube[b, row, column, angle]
-    below = cube[b, row, column, (angle - 1) % num_angles]
-    above = cube[b, row, column, (angle + 1) % num_angles]
-    total = _peak_correction(below, centre, above, 0.5)
-    if num_ticks > 1:
-        i = jnp.clip(row, 1, num_ticks - 2)
-        j = jnp.clip(column, 1, num_ticks - 2)
-        low, middle, high = (cube[b, i + step, column, angle] for step in (-1, 0, 1))
-        total += _peak_correction(low, middle, high, 1.0)
-        low, middle, high = (cube[b, row, j + step, angle] for step in (-1, 0, 1))
-        total += _peak_correction(low, middle, high, 1.0)
-    return total
+    highest_value = jax.lax.stop_gradient(grid).max((1, 2))
+    by_angle = jnp.exp(grid - highest_value[:, None, None]).sum(1)
+    total = by_angle.sum(-1)
+    log_mean = highest_value + jnp.log(total) - np.log(grid[0].size)
+    fixed = jax.lax.stop_gradient(grid)
+    place, angle = jnp.divmod(_argmax(fixed.reshape(batch, -1)), num_angles)
+    apart = jnp.abs(jnp.arange(num_angles) - angle[:, None])
+    near = jnp.minimum(apart, num_angles - apart) <= NEAR
+    share = (by_angle * near).sum(-1) / total
+    start = jnp.asarray(model.angles(), jnp.float32)[angle]
+    still = jax.lax.stop_gradient(harmonics)
+    top = highest(model, still, start, place)
+    log_narrow, trust = log_peak(model, harmonics, top)
+    return log_mean + trust * (log_narrow - jnp.log(share) - log_mean)
 
 
 def _argmax(values: Float[Array, "batch number"]) -> Int[Array, " batch"]:
     """The last place of the highest value: two plain maxima, quicker on a CPU."""
     highest = values == values.max(axis=-1, keepdims=True)
     return jnp.where(highest, jnp.arange(values.shape[-1]), 0).max(axis=-1)
-
-
-def _peak_correction(
-    below: Float[Array, " batch"],
-    centre: Float[Array, " batch"],
-    above: Float[Array, " batch"],
-    limit: float,
-) -> Float[Array, " batch"]:
-    """That along one axis; the offset is held to the limit, in steps."""
-    curvature = jnp.maximum(2 * centre - below - above, 1e-6)
-    offset = jnp.clip((above - below) / 2 / curvature, -limit, limit)
-    width = jax.lax.rsqrt(jnp.maximum(curvature, 1.0))
-    steps = np.arange(-4, 5, dtype=np.float32)
-    exponent = -0.5 * jnp.square((steps - offset[:, None]) / width[:, None])
-    return jnp.log(width * (2 * np.pi) ** 0.5) - jax.nn.logsumexp(exponent, axis=-1)

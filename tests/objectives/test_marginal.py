@@ -115,8 +115,9 @@ def test_without_the_correction_a_narrow_peak_would_be_missed():
     assert np.abs(grid_alone - expected).max() > 0.5
 
 
-# The peak is wider than the step of the places at noise 1, half a step at 0.5.
-@pytest.mark.parametrize(("noise", "nats"), [(1.0, 0.1), (0.5, 0.2)])
+# The peak is wider than the step of the places at noise 1; at 0.1 it is a narrow ridge
+# along which turn and shift make up for each other, and the grid alone is 3 nats off.
+@pytest.mark.parametrize(("noise", "nats"), [(1.0, 0.1), (0.5, 0.2), (0.1, 0.7)])
 def test_angle_and_shift_are_integrated(noise, nats):
     model, canonical = make_model(np.linspace(-2, 2, 5)), smooth_canonical()
     images = observed(model, canonical, noise)
@@ -141,8 +142,7 @@ def test_prior_of_the_angle_weighs_the_angles(noise):
     fine = make_model(num_angles=96 * 64)
     fine_prior = von_mises(fine.angles(), 0.5, 4.0)
     expected = integrated(fine, model, images, canonical, noise, fine_prior)
-    # the correction leaves the prior's own curvature out
-    np.testing.assert_allclose(found, expected, atol=0.1)
+    np.testing.assert_allclose(found, expected, atol=0.05)
 
 
 @pytest.mark.parametrize("ticks", [(0.0,), (-2.0, 0.0, 2.0)])
