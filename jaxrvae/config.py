@@ -212,8 +212,8 @@ class ClassConfig:
 
     brightness: bool = True
     num_classes: int | Literal["auto"] = "auto"
-    max_classes: int = 12
-    overlap: float = 0.05
+    max_classes: int = 20
+    overlap: float = 0.1
     seed: int = 0
 
 

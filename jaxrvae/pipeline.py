@@ -245,7 +245,7 @@ def _finish(
     with clock("encode"):
         latents = model.encode(patches)
     with clock("classes"):
-        classes = _classes(latents, config.classes)
+        classes = sort_patches(latents, config.classes)
     result = Result(
         frames=movie,
         atoms=atoms,
@@ -262,7 +262,8 @@ def _finish(
     return result
 
 
-def _classes(latents: Latents, config: ClassConfig) -> Classes:
+def sort_patches(latents: Latents, config: ClassConfig) -> Classes:
+    """Classes of latents whose table has a column brightness."""
     options = dataclasses.asdict(config)
     groups = None
     if options.pop("brightness") and config.num_classes == "auto":

@@ -11,8 +11,8 @@ from jaxrvae.analysis.mixture import LEAST_COUNT, SUBSAMPLE, sort_points
 from jaxrvae.data.containers import Latents
 
 MOST_GROUPS = 5
-MOST_COMPONENTS = 12
-OVERLAP, GROUP_OVERLAP = 0.05, 0.1  # elements differ in one number alone: less clearly
+MOST_COMPONENTS = 20
+OVERLAP = 0.1
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -103,7 +103,7 @@ def find_groups(values: Float[ndarray, " n"], *, seed: int = 0) -> Int[ndarray, 
     >>> np.bincount(find_groups(np.append(light, heavy))).tolist()
     [90, 10]
     """
-    found = sort_points(values[:, None], None, MOST_GROUPS, GROUP_OVERLAP, seed)
+    found = sort_points(values[:, None], None, MOST_GROUPS, OVERLAP, seed)
     _, labels = np.unique(found.probabilities.argmax(axis=1), return_inverse=True)
     middles = np.bincount(labels, values) / np.bincount(labels)
     return middles.argsort().argsort()[labels]

@@ -16,6 +16,7 @@ FLOOR = 1e-3  # added to every variance; the points have unit variance
 SEEDS = 6  # places tried in every component
 SHARES = (0.01, 0.04, 0.2)  # of the points, around a place, that a try starts from
 NUM_STEPS = 10
+PATIENCE = 4  # components more than at the lowest BIC, after which none are added
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -53,7 +54,10 @@ def sort_points(
     if len(scaled) > SUBSAMPLE:
         sample = scaled[rng.choice(len(scaled), SUBSAMPLE, replace=False)]
     room = max(1, len(sample) // (2 * LEAST_COUNT))
-    fits = grow(sample, min(most, room) if given is None else given, rng)
+    if given is None:
+        fits = grow(sample, min(most, room), rng, PATIENCE)
+    else:
+        fits = grow(sample, given, rng)
     bic = _criterion(fits, sample, given)
     best = fits[int(bic["chosen"].to_numpy().argmax())]
     probabilities = best.predict_proba(scaled)
@@ -128,7 +132,10 @@ def _criterion(
 
 
 def grow(
-    points: Float[ndarray, "n d"], most: int, rng: np.random.Generator
+    points: Float[ndarray, "n d"],
+    most: int,
+    rng: np.random.Generator,
+    patience: int | None = None,
 ) -> list[Any]:
     """Fitted mixtures of 1, 2, ... `most` components, each the last and one more.
 
@@ -137,6 +144,8 @@ def grow(
 
     Args:
         points: Of about unit variance.
+        patience: Stop before `most` once so many more components than those at the
+            lowest BIC have not lowered it; None: never.
 
     Returns:
         scikit-learn's `GaussianMixture`, one a number of components.
@@ -147,8 +156,12 @@ def grow(
 
     with threadpool_limits(1, user_api="blas"):  # the matrices are d x d
         fits = [_fit(points, None)]
+        bic = [fits[0].bic(points)]
         while len(fits) < most:
             fits.append(_fit(points, _one_more(points, fits[-1], rng)))
+            bic.append(fits[-1].bic(points))
+            if patience is not None and len(fits) - 1 - np.argmin(bic) >= patience:
+                break
     return fits
 
 
