@@ -3,7 +3,7 @@
 Axis words: batch height width channel latent cls point frame turn order coef place.
 """
 
-from jaxtyping import Array, Bool, Float, Int, Key, Shaped
+from jaxtyping import Array, Bool, Complex, Float, Int, Key, Shaped
 from numpy import ndarray
 
 PRNGKey = Key[Array, ""]
@@ -12,6 +12,7 @@ Number = float | int  # the checker of tests takes `float` to the letter
 __all__ = [
     "Array",
     "Bool",
+    "Complex",
     "Float",
     "Int",
     "Key",

@@ -21,6 +21,7 @@ from jaxrvae.geometry.circle import angle_grid
 from jaxrvae.geometry.grid import shift_to_unit
 from jaxrvae.geometry.polar import PolarBasis
 from jaxrvae.models.apply import (
+    canonical_images,
     decode,
     encode,
     features,
@@ -28,12 +29,14 @@ from jaxrvae.models.apply import (
     in_chunks,
     project,
 )
-from jaxrvae.models.build import Model, build_model
+from jaxrvae.models.build import Model, aligner, build_model
+from jaxrvae.models.gauge import Gauge, no_anchors
 from jaxrvae.models.steerable import SteerableModel
 from jaxrvae.objectives.build import make_loss
 
 FEATURE_BYTES = 2**30  # kept on the device at most; beyond, made step by step
 NUM_ANGLES = 96
+GAUGE_SAMPLE = 2000  # images, at most, whose contents the gauge's anchors stand for
 
 
 class RVAE:
@@ -99,6 +102,7 @@ class RVAE:
         self._params: Any = None
         self._graph: Any = None
         self._projection: dict[str, Array] | None = None
+        self._gauge = no_anchors(content_dim)
 
     def fit(
         self,
@@ -173,11 +177,11 @@ class RVAE:
             )
         except BaseException as error:
             if isinstance(error, Diverged) and error.fitted.history:
-                self._keep(error.fitted)
+                self._keep(error.fitted, images)
             else:
                 self._model, self._graph, self._projection = before
             raise
-        self._keep(fitted)
+        self._keep(fitted, images)
         offset, scale = np.asarray(self._model.offset), np.asarray(self._model.scale)
         self.metadata |= {"subtracted": offset.tolist(), "divided_by": scale.tolist()}
         return self
@@ -285,6 +289,9 @@ class RVAE:
                 table=model.basis.table,
                 offset=model.offset,
                 scale=model.scale,
+                anchors=self._gauge.content,
+                anchor_angle=self._gauge.angle,
+                anchor_shift=self._gauge.shift,
                 **leaves,  # pyright: ignore[reportArgumentType]
             )
         aside.replace(path)
@@ -328,6 +335,8 @@ class RVAE:
             params,
         )
         rvae._projection = project(rvae._model)
+        places = ("anchors", "anchor_angle", "anchor_shift")
+        rvae._gauge = Gauge(*(jnp.asarray(arrays[name]) for name in places))
         rvae.history = pd.DataFrame(notes["history"])
         rvae.metadata = notes["metadata"]
         return rvae
@@ -350,6 +359,7 @@ class RVAE:
             self._graph,
             self._params,
             self._projection,
+            self._gauge,
             images,
             log_prior,
         )
@@ -357,7 +367,8 @@ class RVAE:
     def _decode_chunk(self, both: Array) -> dict[str, Array]:
         model, projection = self._fitted(), self._projection
         assert projection is not None
-        images = decode(model, self._graph, self._params, projection, both)
+        params, gauge = self._params, self._gauge
+        images = decode(model, self._graph, params, projection, gauge, both)
         return {"images": images}
 
     def _log_prior(self) -> Float[ndarray, " angle"]:
@@ -372,8 +383,17 @@ class RVAE:
         normal = np.log(ive(0, concentration)) + concentration
         return (height - normal).astype(np.float32)
 
-    def _keep(self, fitted: Any) -> None:
-        self._params = fitted.params
+    def _keep(self, fitted: Any, images: ndarray) -> None:
+        """The fitted weights, and the gauge that goes with them."""
+        from jaxrvae.models.anchors import align, choose_anchors
+
+        self._params, model = fitted.params, self._fitted()
+        self._gauge = no_anchors(self.config.content_dim)
+        sample = images[:: -(-len(images) // GAUGE_SAMPLE)]
+        content = in_chunks(self._encode_chunk, sample)["content"]
+        anchors = choose_anchors(content)
+        canonical = canonical_images(model, self._graph, self._params, anchors)
+        self._gauge = align(aligner(model), anchors, canonical)
         self.history = pd.DataFrame(fitted.history)
         self.history.attrs["compile_seconds"] = fitted.compile_seconds
 

@@ -16,7 +16,7 @@ from jaxrvae.geometry.grid import pixel_grid
 from jaxrvae.geometry.polar import PolarBasis
 from jaxrvae.geometry.pose import remove_pose, rotate
 from jaxrvae.geometry.resample import bilinear, cubic
-from jaxrvae.models.gauge import drift
+from jaxrvae.models.gauge import Gauge, drift
 from jaxrvae.models.steerable import NOISE_GAIN, Features, Projection, polar_coefs
 from jaxrvae.networks.decoders import DenseDecoder
 from jaxrvae.networks.encoders import TurnedCopies
@@ -131,6 +131,7 @@ class AffineModel:
         self,
         networks: AffineNetworks,
         projection: Projection,
+        gauge: Gauge,
         content: Float[Array, "batch latent"],
     ) -> tuple[Float[Array, " batch"], Float[Array, "batch 2"]]:
         """Angle and shift (unit lengths) hidden in the canonical images."""
@@ -149,7 +150,7 @@ class AffineModel:
         def canonical(z: Float[Array, " latent"]) -> Float[Array, " number"]:
             return self.canonical(networks, z).ravel()
 
-        return jax.vmap(lambda z: drift(canonical, generate, z))(content)
+        return jax.vmap(lambda z: drift(canonical, generate, gauge, z))(content)
 
     def query(self, networks: AffineNetworks, features: Features) -> PoseQuery:
         """The posterior of pose and content."""

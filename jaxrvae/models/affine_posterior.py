@@ -10,7 +10,7 @@ from jaxrvae.geometry.grid import pixel_grid, shift_to_pixel, unit_length
 from jaxrvae.geometry.pose import remove_pose
 from jaxrvae.geometry.resample import cubic, spline_coefs
 from jaxrvae.models.affine import AffineModel, AffineNetworks, PoseQuery
-from jaxrvae.models.gauge import fix_gauge
+from jaxrvae.models.gauge import Gauge, fix_gauge
 from jaxrvae.models.modes import angle_modes, symmetry_order
 from jaxrvae.models.steerable import Features, Projection
 
@@ -21,6 +21,7 @@ def affine_posterior(
     model: AffineModel,
     networks: AffineNetworks,
     projection: Projection,
+    gauge: Gauge,
     features: Features,
     log_prior: Float[Array, " angle"],
 ) -> dict[str, Array]:
@@ -51,7 +52,7 @@ def affine_posterior(
         splines, features["images"], start
     )
     std = jnp.sqrt(jnp.diagonal(covariance, axis1=1, axis2=2))
-    hidden = model.drift(networks, projection, query.content)
+    hidden = model.drift(networks, projection, gauge, query.content)
     angle, shift = fix_gauge(modes.at[:, 0].set(pose[:, 0]), pose[:, 1:], hidden)
     images = model.recorded(networks, canonical)
     coefs = model.coefs(projection, images)

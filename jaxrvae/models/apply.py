@@ -13,7 +13,7 @@ from jaxrvae.config import ModelConfig
 from jaxrvae.geometry.grid import pixel_grid
 from jaxrvae.models.affine_posterior import affine_posterior
 from jaxrvae.models.build import Model, build_networks
-from jaxrvae.models.gauge import unfix_gauge
+from jaxrvae.models.gauge import Gauge, unfix_gauge
 from jaxrvae.models.steerable import SteerableModel
 from jaxrvae.models.steerable_posterior import steerable_posterior
 
@@ -58,6 +58,7 @@ def encode(
     graph: Any,
     params: Any,
     projection: dict[str, Array],
+    gauge: Gauge,
     images: Array,
     log_prior: Array,
 ) -> dict[str, Array]:
@@ -65,8 +66,9 @@ def encode(
     networks: Any = nnx.merge(graph, params)
     found = model.expand(projection, model.compress(projection, images))
     if isinstance(model, SteerableModel):
-        return steerable_posterior(model, networks, projection, found, log_prior)
-    return affine_posterior(model, networks, projection, found, log_prior)
+        read = steerable_posterior
+        return read(model, networks, projection, gauge, found, log_prior)
+    return affine_posterior(model, networks, projection, gauge, found, log_prior)
 
 
 @jax.jit(static_argnums=1)
@@ -75,6 +77,7 @@ def decode(
     graph: Any,
     params: Any,
     projection: dict[str, Array],
+    gauge: Gauge,
     both: Array,
 ) -> Array:
     """Images in recorded units.
@@ -84,14 +87,33 @@ def decode(
     """
     networks: Any = nnx.merge(graph, params)
     content, poses = both[:, :-4], both[:, -4:]
-    canonical = model.canonical(networks, content)
-    hidden = model.drift(networks, projection, content)
+    hidden = model.drift(networks, projection, gauge, content)
     angle, shift = unfix_gauge(poses[:, 0], poses[:, 1:3], poses[:, 3], hidden)
+    return _posed(model, networks, content, angle, shift, poses[:, 3])
+
+
+@jax.jit(static_argnums=1)
+def canonical_images(model: Model, graph: Any, params: Any, content: Array) -> Array:
+    """Images in recorded units at the decoder's own pose zero."""
+    networks: Any = nnx.merge(graph, params)
+    none = jnp.zeros((len(content), 3))
+    return _posed(model, networks, content, none[:, 0], none[:, 1:], none[:, 0] + 1)
+
+
+def _posed(
+    model: Model,
+    networks: Any,
+    content: Array,
+    angle: Array,
+    shift: Array,
+    scale: Array,
+) -> Array:
+    canonical = model.canonical(networks, content)
     if isinstance(model, SteerableModel):
-        return jax.vmap(model.render)(canonical, angle, shift, poses[:, 3])
+        return jax.vmap(model.render)(canonical, angle, shift, scale)
     points = pixel_grid(*model.shape[:2])
     rendered = jax.vmap(model.render, (0, None, 0, 0, 0))(
-        canonical, points, angle, shift, poses[:, 3]
+        canonical, points, angle, shift, scale
     )
     return model.recorded(networks, rendered)
 

@@ -53,6 +53,22 @@ def build_model(
     )
 
 
+def aligner(model: Model) -> SteerableModel:
+    """A steerable model in whose basis the model's images can be laid on each other."""
+    if isinstance(model, SteerableModel):
+        return model
+    frequency = band_limit(model.shape, AFFINE_REALS)
+    field = max(model.shape[:2]) * model.shift_std
+    return SteerableModel(
+        model.basis,
+        model.offset,
+        model.scale,
+        model.shape,
+        frequency,
+        place_ticks(field, frequency),
+    )
+
+
 def band_limit(shape: tuple[int, ...], num_reals: int) -> float:
     """Cycles per pixel at which the disc's basis has about so many coefficients."""
     return float(min(num_reals**0.5 / (np.pi * min(shape[:2]) / 2), 0.5))

@@ -2,15 +2,17 @@
 
 A decoder may turn or move its canonical image as the content changes; the pose then
 takes that back and the likelihood is none the wiser. Angles of different contents can
-be compared only once this drift is taken out. Along the straight line from content 0
-to z, every small change of the canonical image is projected on what a small turn and a
-small shift would do to it; these add up to the pose P(z) that the decoder has put into
-the image at z. The gauge-fixed canonical image is the one with P(z) taken away: along
-the line it never turns nor moves, in the sense of least squares.
+be compared only once this drift is taken out. Anchors, contents that stand for all that
+were trained on, have poses of their own, found by laying their images on one another
+(`models/anchors.py`). From the nearest anchor along the straight line to z, every small
+change of the canonical image is projected on what a small turn and a small shift would
+do to it; these add up to the pose P(z) that the decoder has put into the image at z.
+The gauge-fixed canonical image is the one with P(z) taken away.
 
 Source: Kendall 1984, Bull. London Math. Soc. 16, 81 (horizontal lifts of shapes).
 """
 
+import dataclasses
 from collections.abc import Callable
 
 import jax
@@ -20,13 +22,38 @@ from jaxrvae._typing import Array, Float
 from jaxrvae.geometry.circle import wrap
 from jaxrvae.geometry.pose import rotate
 
-NUM_STEPS = 24
+NUM_ANCHORS = 64
+NUM_STEPS = 8
 RIDGE = 1e-3  # of the generators' mean square: an image that turns into itself
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, eq=False)
+class Gauge:
+    """Anchors, and the poses at which the gauge-fixed image appears in theirs.
+
+    Attributes:
+        angle: Radians.
+        shift: Unit lengths, y up.
+    """
+
+    content: Float[Array, "anchor latent"]
+    angle: Float[Array, " anchor"]
+    shift: Float[Array, "anchor 2"]
+
+
+def no_anchors(content_dim: int) -> Gauge:
+    """The gauge before there are any: the decoder's own at content 0."""
+    number = NUM_ANCHORS
+    return Gauge(
+        jnp.zeros((number, content_dim)), jnp.zeros(number), jnp.zeros((number, 2))
+    )
 
 
 def drift(
     canonical: Callable[[Float[Array, " latent"]], Array],
     generate: Callable[[Array], Float[Array, "3 number"]],
+    gauge: Gauge,
     content: Float[Array, " latent"],
 ) -> tuple[Float[Array, ""], Float[Array, "2"]]:
     """The angle and the shift that the decoder has put into the image at the content.
@@ -40,26 +67,36 @@ def drift(
         The angle (radians) and the shift (units of `generate`) at which the gauge-fixed
         image appears in the canonical one.
     """
+    nearest = jnp.argmin(jnp.square(gauge.content - content).sum(-1))
+    start = gauge.content[nearest]
     places = (jnp.arange(NUM_STEPS) + 0.5) / NUM_STEPS
-    move = content / NUM_STEPS
+    move = (content - start) / NUM_STEPS
 
     def step(place: Float[Array, ""]) -> Float[Array, "3"]:
-        image, change = jax.jvp(canonical, (place * content,), (move,))
+        image, change = jax.jvp(
+            canonical, (start + place * (content - start),), (move,)
+        )
         rows = generate(image)
         gram = rows @ rows.T
         size = jnp.diagonal(gram)
         floor = jnp.where(size > 0, RIDGE * size, 1.0)
         return jnp.linalg.solve(gram + jnp.diag(floor), rows @ change)
 
-    def compose(
+    def onward(
         pose: tuple[Array, Array], turn: Float[Array, "3"]
     ) -> tuple[tuple[Array, Array], None]:
-        angle, shift = pose
-        return (angle + turn[0], rotate(shift, turn[0]) + turn[1:]), None
+        return compose((turn[0], turn[1:]), pose), None
 
-    start = (jnp.zeros(()), jnp.zeros(2))
-    pose, _ = jax.lax.scan(compose, start, jax.vmap(step)(places))
+    first = gauge.angle[nearest], gauge.shift[nearest]
+    pose, _ = jax.lax.scan(onward, first, jax.vmap(step)(places))
     return pose
+
+
+def compose(
+    second: tuple[Array, Array], first: tuple[Array, Array]
+) -> tuple[Array, Array]:
+    """One pose (angle, shift), then another."""
+    return first[0] + second[0], rotate(first[1], second[0]) + second[1]
 
 
 def fix_gauge(

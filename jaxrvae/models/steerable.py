@@ -18,7 +18,7 @@ from jaxrvae.geometry.band import band, band_modes
 from jaxrvae.geometry.circle import angle_grid
 from jaxrvae.geometry.grid import pixel_grid, shift_to_unit
 from jaxrvae.geometry.polar import PolarBasis
-from jaxrvae.models.gauge import drift
+from jaxrvae.models.gauge import Gauge, drift
 from jaxrvae.networks.decoders import DenseDecoder
 from jaxrvae.networks.encoders import ContentEncoder
 
@@ -118,6 +118,7 @@ class SteerableModel:
         self,
         networks: SteerableNetworks,
         projection: Projection,
+        gauge: Gauge,
         content: Float[Array, "batch latent"],
     ) -> tuple[Float[Array, " batch"], Float[Array, "batch 2"]]:
         """Angle and shift (unit lengths) hidden in the canonical images."""
@@ -136,7 +137,7 @@ class SteerableModel:
             return jnp.concatenate([turned[None], moved])
 
         return jax.vmap(
-            lambda z: drift(lambda z: self.canonical(networks, z), generate, z)
+            lambda z: drift(lambda z: self.canonical(networks, z), generate, gauge, z)
         )(content)
 
     def compress(self, projection: Projection, images: Array) -> Features:

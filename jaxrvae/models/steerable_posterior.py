@@ -6,7 +6,7 @@ import numpy as np
 
 from jaxrvae._typing import Array, Float
 from jaxrvae.geometry.grid import shift_to_pixel, shift_to_unit
-from jaxrvae.models.gauge import fix_gauge
+from jaxrvae.models.gauge import Gauge, fix_gauge
 from jaxrvae.models.modes import angle_modes, symmetry_order
 from jaxrvae.models.steerable import (
     Features,
@@ -21,6 +21,7 @@ def steerable_posterior(
     model: SteerableModel,
     networks: SteerableNetworks,
     projection: Projection,
+    gauge: Gauge,
     features: Features,
     log_prior: Float[Array, " angle"],
 ) -> dict[str, Array]:
@@ -38,7 +39,7 @@ def steerable_posterior(
     places = jnp.argmax(jnp.take_along_axis(grid, peaks[:, None, :1], 2)[..., 0], 1)
     pose = highest(model, harmonics, modes[:, 0], places)
     moved = in_pixels(model, pose)
-    hidden = model.drift(networks, projection, mean)
+    hidden = model.drift(networks, projection, gauge, mean)
     angle, shift = fix_gauge(
         modes.at[:, 0].set(pose[:, 0]), shift_to_unit(moved, model.shape), hidden
     )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxrvae.geometry.pose import rotate
-from jaxrvae.models.gauge import drift, fix_gauge, unfix_gauge
+from jaxrvae.models.gauge import Gauge, drift, fix_gauge, no_anchors, unfix_gauge
 
 POINTS = jnp.array([[0.9, 0.1], [-0.2, 0.7], [0.3, -0.8], [-0.6, -0.5]])
 
@@ -30,11 +30,26 @@ def test_drift_is_the_pose_that_the_decoder_puts_in(content):
         return cloud(0.8 * z[0] - 0.3 * z[1], jnp.array([0.2 * z[1], 0.1 * z[0]]))
 
     z = jnp.array(content)
-    angle, shift = drift(canonical, generate, z)
+    angle, shift = drift(canonical, generate, no_anchors(2), z)
     expected = 0.8 * z[0] - 0.3 * z[1], jnp.array([0.2 * z[1], 0.1 * z[0]])
-    # The ridge of 0.1 % and the 24 steps leave about as much.
+    # The ridge of 0.1 % and the 8 steps leave about as much, far from any anchor.
     np.testing.assert_allclose(angle, expected[0], atol=5e-3)
-    np.testing.assert_allclose(shift, expected[1], atol=1e-2)
+    np.testing.assert_allclose(shift, expected[1], atol=2e-2)
+
+
+def test_drift_goes_on_from_the_nearest_anchor():
+    def canonical(z):
+        return cloud(0.8 * z[0], jnp.array([0.2 * z[1], 0.0]))
+
+    near = jnp.array([0.9, 0.4])
+    gauge = Gauge(
+        jnp.stack([jnp.zeros(2), near]),
+        jnp.array([2.0, 0.8 * near[0]]),
+        jnp.array([[0.0, 3.0], [0.2 * near[1], 0.0]]),
+    )
+    angle, shift = drift(canonical, generate, gauge, jnp.array([1.0, 0.5]))
+    np.testing.assert_allclose(angle, 0.8, atol=1e-3)
+    np.testing.assert_allclose(shift, [0.1, 0.0], atol=1e-3)
 
 
 def test_a_change_of_shape_alone_is_no_drift():
@@ -43,7 +58,7 @@ def test_a_change_of_shape_alone_is_no_drift():
     def grown(z):
         return (centred * (1 + 0.3 * z[0])).ravel()
 
-    angle, shift = drift(grown, generate, jnp.array([1.0, 0.0]))
+    angle, shift = drift(grown, generate, no_anchors(2), jnp.array([1.0, 0.0]))
     assert abs(float(angle)) < 1e-4
     np.testing.assert_allclose(shift, 0.0, atol=1e-4)
 
