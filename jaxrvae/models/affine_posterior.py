@@ -15,6 +15,7 @@ from jaxrvae.models.modes import angle_modes, symmetry_order
 from jaxrvae.models.steerable import Features, Projection
 
 NUM_ANGLES = 96
+LEAST_SHARE = 0.2  # of the expected information, that is observed
 
 
 def affine_posterior(
@@ -90,9 +91,13 @@ def _refine(
     image: Float[Array, "height width channel"],
     start: Float[Array, "3"],
 ) -> tuple[Float[Array, "3"], Float[Array, "3 3"]]:
-    """Three scoring steps on (angle, shift), and the inverse of the information.
+    """Three scoring steps on (angle, shift), and the covariance of what they end at.
 
-    Source: Kendall & Stuart, The Advanced Theory of Statistics 2, 18.21 (scoring).
+    A canonical image with noise of its own has steeper slopes than the true one, and
+    its expected information is too high; the observed one, the score's slope, is not.
+
+    Source: Kendall & Stuart, The Advanced Theory of Statistics 2, 18.21 (scoring);
+    White 1982, Econometrica 50, 1 (the covariance).
     """
     grid = pixel_grid(*model.shape[:2])
     one = jnp.ones(())
@@ -123,6 +128,17 @@ def _refine(
         return pose + jnp.clip(move, -reach, reach) * moves, None
 
     pose, _ = jax.lax.scan(scoring, start, None, length=3)
-    _, matrix = information(pose)
-    covariance = jnp.linalg.inv(matrix + jnp.diag(prior))
+    _, expected = information(pose)
+    observed = -jax.jacfwd(lambda pose: information(pose)[0])(pose) * moves
+    covariance = _sandwich(expected + jnp.diag(prior), observed + jnp.diag(prior))
     return pose, covariance * moves * moves[:, None]
+
+
+def _sandwich(
+    expected: Float[Array, "3 3"], observed: Float[Array, "3 3"]
+) -> Float[Array, "3 3"]:
+    """observed^-1 expected observed^-1, the former held to a share of the latter."""
+    root = jnp.linalg.inv(jnp.linalg.cholesky(expected))
+    share, vectors = jnp.linalg.eigh(root @ (observed + observed.T) / 2 @ root.T)
+    back = root.T @ vectors / jnp.maximum(share, LEAST_SHARE)
+    return back @ back.T
