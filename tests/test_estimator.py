@@ -173,10 +173,19 @@ def test_pose_follows_a_shift_by_whole_pixels(cases, kind):
     assert np.median(np.abs(error)) < np.radians(1)
     change = latents.shift[moved] - latents.shift[near]
     assert np.median(np.abs(change - [1, -1])) < 0.1
-    if kind != "bernoulli":
-        content = latents.content
-        apart = np.linalg.norm(content[moved] - content[near], axis=1)
-        assert np.median(apart) < 0.3 * np.linalg.norm(content[near].std(0))
+    content = latents.content
+    apart = np.linalg.norm(content[moved] - content[near], axis=1)
+    assert np.median(apart) < 0.3 * np.linalg.norm(content[near].std(0))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", OPTIONS)
+def test_content_tells_the_shapes_apart(cases, kind):
+    content = cases(kind).latents.content[:100]
+    apart = np.linalg.norm(content[:, None] - content[None], axis=-1)
+    nearest = (apart + 1e9 * np.eye(100)).argmin(1)
+    shapes = cases(kind).truth["shape"].to_numpy()
+    assert (shapes[nearest] == shapes).mean() >= 0.95
 
 
 @pytest.mark.slow

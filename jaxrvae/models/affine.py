@@ -32,6 +32,7 @@ class AffineNetworks(nnx.Module):
         content_dim: int,
         num_turns: int,
         hidden_dim: int,
+        mean_gain: float = 1.0,
         *,
         rngs: nnx.Rngs,
     ):
@@ -39,7 +40,7 @@ class AffineNetworks(nnx.Module):
         self.hidden = nnx.Linear(hidden_dim, hidden_dim, rngs=rngs)
         self.out = nnx.Linear(hidden_dim, 7 + 2 * content_dim, rngs=rngs)
         self.decoder = DenseDecoder(
-            content_dim, hidden_dim, int(np.prod(shape)), rngs=rngs
+            content_dim, hidden_dim, int(np.prod(shape)), mean_gain, rngs=rngs
         )
         self.background = nnx.Param(jnp.zeros(shape[2]))
         self.log_noise = nnx.Param(jnp.zeros(()))

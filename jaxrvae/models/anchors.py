@@ -73,6 +73,8 @@ def align(
     residual = np.angle(np.exp(1j * (turn - angle[rows] + angle[columns])))
     weight[np.abs(residual) > ASTRAY] = 0.0
     angle += np.real(_settle(rows, columns, np.ones(len(rows)), residual, weight))
+    # With the settled turns, a displacement common to all is left free, and is none.
+    turn = angle[rows] - angle[columns]
     shift = _settle(rows, columns, np.exp(1j * turn), move, weight)
     return Gauge(
         jnp.asarray(content, jnp.float32),

@@ -20,6 +20,7 @@ Networks = SteerableNetworks | AffineNetworks
 
 STEERABLE_REALS = 150  # real coefficients of a channel: detail against speed
 AFFINE_REALS = 220
+LOGIT_GAIN = 300.0  # at 20 a hidden layer still makes the mean image of small patches
 SAMPLE = 500  # images that set the offset and the scale
 
 
@@ -82,8 +83,10 @@ def build_networks(
     sizes = (config.content_dim, config.num_turns, config.hidden_dim)
     if isinstance(model, SteerableModel):
         return SteerableNetworks(model.orders, *sizes, rngs=rngs)
-    networks = AffineNetworks(model.orders, model.shape, *sizes, rngs=rngs)
-    if model.likelihood == "bernoulli":
+    logits = model.likelihood == "bernoulli"
+    gain = LOGIT_GAIN if logits else 1.0
+    networks = AffineNetworks(model.orders, model.shape, *sizes, gain, rngs=rngs)
+    if logits:
         edge = np.clip(_edge(images).mean(0), 0.01, 0.99)
         networks.background[...] = jnp.log(edge / (1 - edge))
     return networks

@@ -79,3 +79,16 @@ def test_anchors_are_as_many_as_promised_and_lie_among_the_contents(number):
     assert anchors.shape == (NUM_ANCHORS, 3)
     assert np.all(np.abs(anchors) <= np.abs(content).max() + 1e-6)
     np.testing.assert_array_equal(anchors, choose_anchors(content))
+
+
+def test_images_that_lie_nearly_alike_are_not_moved():
+    """What turns about no point in particular must not be moved far to turn there."""
+    model, rng = make_model(3.0), np.random.default_rng(3)
+    places = np.array([[4.0, 0], [-3, 3], [0, -4]])
+    images = [
+        blobs(places + rng.normal(0, 0.1, places.shape), np.array([1.0, 0.6, -0.8]))
+        for _ in range(NUMBER)
+    ]
+    images = jnp.asarray(np.stack(images)[..., None], jnp.float32)
+    gauge = align(model, rng.standard_normal((NUMBER, 2)), images)
+    assert np.abs(gauge.shift).max() < 0.05
