@@ -4,13 +4,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrvae._typing import Array, Float
+from jaxrvae._typing import Array, Float, Int
 from jaxrvae.geometry.circle import angle_grid, wrap
 from jaxrvae.geometry.grid import pixel_grid, shift_to_pixel, unit_length
 from jaxrvae.geometry.pose import remove_pose
 from jaxrvae.geometry.resample import cubic, spline_coefs
 from jaxrvae.models.affine import AffineModel, AffineNetworks, PoseQuery
 from jaxrvae.models.gauge import Gauge, fix_gauge
+from jaxrvae.models.likelihoods import log_likelihood
 from jaxrvae.models.modes import angle_modes, symmetry_order
 from jaxrvae.models.steerable import Features, Projection
 
@@ -42,13 +43,11 @@ def affine_posterior(
     modes, shares, _ = jax.vmap(angle_modes, (0, None))(
         density / density.sum(-1, keepdims=True), angles
     )
-    best = jnp.argmin(
-        jnp.abs(wrap(model.turns() + query.offset - modes[:, :1]))
-        - jax.nn.log_softmax(query.logits),
-        axis=-1,
-    )
+    best = _best_copy(model, networks, query, canonical, features["images"])
     shift = jnp.take_along_axis(query.shift, best[:, None, None], 1)[:, 0]
-    start = jnp.concatenate([modes[:, :1], shift], axis=-1)
+    angle = jnp.take_along_axis(model.turns() + query.offset, best[:, None], 1)
+    modes, shares = _put_first(modes, shares, angle[:, 0])
+    start = jnp.concatenate([angle, shift], axis=-1)
     pose, covariance = jax.vmap(lambda s, x, p: _refine(model, networks, s, x, p))(
         splines, features["images"], start
     )
@@ -71,6 +70,43 @@ def affine_posterior(
         "shift_std": std[:, 1:] * unit_length(model.shape),
         "symmetry": symmetry_order(coefs, np.array(model.orders), variance),
     }
+
+
+def _best_copy(
+    model: AffineModel,
+    networks: AffineNetworks,
+    query: PoseQuery,
+    canonical: Float[Array, "batch height width channel"],
+    images: Float[Array, "batch height width channel"],
+) -> Int[Array, " batch"]:
+    """The copy whose pose explains the image best, the encoder's word being a prior."""
+    points, one = pixel_grid(*model.shape[:2]), jnp.ones(())
+    angle = model.turns() + query.offset
+
+    def rendered(image: Array, angle: Array, shift: Array) -> Array:
+        moved = shift if model.shift_std > 0 else jnp.zeros(2)
+        return model.render(image, points, angle, moved, one)
+
+    posed = jax.vmap(jax.vmap(rendered, (None, 0, 0)))(canonical, angle, query.shift)
+    posed = posed + networks.background[...]
+    fit = log_likelihood(model.likelihood, images[:, None], posed, networks.noise)
+    return jnp.argmax(fit + jax.nn.log_softmax(query.logits), axis=-1)
+
+
+def _put_first(
+    modes: Float[Array, "batch mode"],
+    shares: Float[Array, "batch mode"],
+    angle: Float[Array, " batch"],
+) -> tuple[Float[Array, "batch mode"], Float[Array, "batch mode"]]:
+    """The modes with the one nearest to the angle in the first place."""
+    distance = jnp.abs(wrap(modes - angle[:, None]))
+    nearest = jnp.nanargmin(distance, axis=1)[:, None]
+    place = jnp.arange(modes.shape[1])
+    order = jnp.where(place == 0, nearest, jnp.where(place == nearest, 0, place))
+    return (
+        jnp.take_along_axis(modes, order, 1),
+        jnp.take_along_axis(shares, order, 1),
+    )
 
 
 def _angle_density(

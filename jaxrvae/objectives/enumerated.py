@@ -13,9 +13,9 @@ import numpy as np
 from jaxrvae._typing import Array, Float, PRNGKey
 from jaxrvae.geometry.grid import pixel_grid
 from jaxrvae.models.affine import AffineModel, AffineNetworks
+from jaxrvae.models.likelihoods import log_likelihood
 from jaxrvae.models.steerable import Features
 from jaxrvae.objectives.elbo import kl_normal
-from jaxrvae.objectives.likelihoods import log_likelihood
 
 STRIDE = 2  # pixels, in the estimate of the likelihood
 

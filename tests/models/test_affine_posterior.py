@@ -4,7 +4,7 @@ import numpy as np
 
 from jaxrvae.config import ModelConfig
 from jaxrvae.geometry.resample import spline_coefs
-from jaxrvae.models.affine_posterior import _refine, _sandwich
+from jaxrvae.models.affine_posterior import _put_first, _refine, _sandwich
 from jaxrvae.models.build import build_model, build_networks
 
 SIZE = 20
@@ -47,3 +47,11 @@ def test_stated_error_holds_though_the_canonical_image_is_noisy():
     pose, covariance = fit(jnp.asarray(images, jnp.float32))
     stated = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2)).mean(0)
     np.testing.assert_allclose(np.std(pose, axis=0), stated, rtol=0.11)
+
+
+def test_mode_that_explains_the_image_comes_first():
+    modes = jnp.array([[0.1, 3.0, jnp.nan], [-3.1, 1.0, 0.0]])
+    shares = jnp.array([[0.9, 0.1, 0.0], [0.6, 0.3, 0.1]])
+    found, weights = _put_first(modes, shares, jnp.array([2.9, 3.1]))
+    np.testing.assert_allclose(found, [[3.0, 0.1, np.nan], [-3.1, 1.0, 0.0]])
+    np.testing.assert_allclose(weights, [[0.1, 0.9, 0.0], [0.6, 0.3, 0.1]])

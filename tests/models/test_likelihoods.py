@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from jaxrvae.objectives.likelihoods import log_likelihood
+from jaxrvae.models.likelihoods import log_likelihood
 
 RNG = np.random.default_rng(0)
 RENDERED = RNG.normal(size=(3, 5, 4, 2))
