@@ -1,25 +1,21 @@
 """RVAE: the model one fits, encodes and decodes with."""
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
-from jaxrvae._checks import DataError, existing_file, known_keys
+from jaxrvae._checks import DataError, known_keys
 from jaxrvae._typing import Array, Float, ndarray
-from jaxrvae._version import __version__
 from jaxrvae.config import ModelConfig, TrainingConfig, from_mapping, to_mapping
 from jaxrvae.data.batches import as_images, check_images
 from jaxrvae.data.containers import Latents, Patches
 from jaxrvae.geometry.circle import angle_grid
 from jaxrvae.geometry.grid import shift_to_unit
-from jaxrvae.geometry.polar import PolarBasis
 from jaxrvae.models.apply import (
     canonical_images,
     decode,
@@ -30,7 +26,8 @@ from jaxrvae.models.apply import (
     project,
 )
 from jaxrvae.models.build import Model, aligner, build_model
-from jaxrvae.models.gauge import Gauge, no_anchors
+from jaxrvae.models.gauge import no_anchors
+from jaxrvae.models.model_file import Stored, read_model, write_model
 from jaxrvae.models.steerable import SteerableModel
 from jaxrvae.objectives.build import make_loss
 
@@ -265,36 +262,9 @@ class RVAE:
 
     def save(self, path: str | Path) -> None:
         """Write the fitted model to one file (NumPy's npz; nothing is pickled)."""
-        model = self._fitted()
-        leaves = {
-            f"params/{jax.tree_util.keystr(place)}": np.asarray(leaf)
-            for place, leaf in jax.tree_util.tree_leaves_with_path(self._params)
-        }
-        notes = {
-            "version": __version__,
-            "config": to_mapping(self.config),
-            "shape": model.shape,
-            "history": self.history.to_dict("list"),
-            "metadata": self.metadata,
-            "orders": model.basis.orders,
-            "radius": model.basis.radius,
-        }
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside = path.with_name(path.name + ".part")
-        with aside.open("wb") as file:
-            np.savez(
-                file,
-                notes=np.array(json.dumps(notes)),
-                table=model.basis.table,
-                offset=model.offset,
-                scale=model.scale,
-                anchors=self._gauge.content,
-                anchor_angle=self._gauge.angle,
-                anchor_shift=self._gauge.shift,
-                **leaves,  # pyright: ignore[reportArgumentType]
-            )
-        aside.replace(path)
+        notes = {"history": self.history.to_dict("list"), "metadata": self.metadata}
+        model, networks = self._fitted(), (self._graph, self._params)
+        write_model(path, Stored(self.config, model, *networks, self._gauge, notes))
 
     @classmethod
     def load(cls, path: str | Path) -> "RVAE":
@@ -303,42 +273,13 @@ class RVAE:
         Raises:
             DataError: If the file is missing or is not such a model.
         """
-        path = existing_file(path)
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
-            return cls._from_arrays(arrays)
-        except Exception as error:
-            raise DataError(
-                f"{path}: expected a model written by RVAE.save; got "
-                f"{type(error).__name__}. Fit the model again and save it."
-            ) from error
-
-    @classmethod
-    def _from_arrays(cls, arrays: Mapping[str, ndarray]) -> "RVAE":
-        """The model from the arrays of its file."""
-        notes = json.loads(str(arrays["notes"]))
-        rvae = cls(**notes["config"])
-        blank = np.zeros((1, *notes["shape"]), np.float32)
-        fresh = build_model(rvae.config, blank)
-        rvae._model = dataclasses.replace(
-            fresh,
-            basis=PolarBasis(tuple(notes["orders"]), arrays["table"], notes["radius"]),
-            offset=jnp.asarray(arrays["offset"]),
-            scale=jnp.asarray(arrays["scale"]),
-        )
-        rvae._graph, params = fresh_networks(rvae._model, rvae.config, blank)
-        rvae._params = jax.tree_util.tree_map_with_path(
-            lambda place, _: jnp.asarray(
-                arrays[f"params/{jax.tree_util.keystr(place)}"]
-            ),
-            params,
-        )
-        rvae._projection = project(rvae._model)
-        places = ("anchors", "anchor_angle", "anchor_shift")
-        rvae._gauge = Gauge(*(jnp.asarray(arrays[name]) for name in places))
-        rvae.history = pd.DataFrame(notes["history"])
-        rvae.metadata = notes["metadata"]
+        stored = read_model(path)
+        rvae = cls(**to_mapping(stored.config))
+        rvae._model, rvae._gauge = stored.model, stored.gauge
+        rvae._graph, rvae._params = stored.graph, stored.params
+        rvae._projection = project(stored.model)
+        rvae.history = pd.DataFrame(stored.notes["history"])
+        rvae.metadata = stored.notes["metadata"]
         return rvae
 
     def _feature_chunk(self, expanded: bool) -> Any:
@@ -393,7 +334,10 @@ class RVAE:
         content = in_chunks(self._encode_chunk, sample)["content"]
         anchors = choose_anchors(content)
         canonical = canonical_images(model, self._graph, self._params, anchors)
-        self._gauge = align(aligner(model), anchors, canonical)
+        judge = aligner(model)
+        projection = self._projection if judge is model else project(judge)
+        assert projection is not None
+        self._gauge = align(judge, projection, anchors, canonical)
         self.history = pd.DataFrame(fitted.history)
         self.history.attrs["compile_seconds"] = fitted.compile_seconds
 

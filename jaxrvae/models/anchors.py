@@ -13,10 +13,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxrvae._compile import compile_lightly
 from jaxrvae._typing import Array, Complex, Float, Int, Shaped, ndarray
 from jaxrvae.geometry.grid import shift_to_unit
 from jaxrvae.models.gauge import NUM_ANCHORS, Gauge
-from jaxrvae.models.steerable import SteerableModel
+from jaxrvae.models.steerable import Projection, SteerableModel
 from jaxrvae.models.surface import highest, in_pixels
 
 NUM_PARTNERS = 8
@@ -40,6 +41,7 @@ def choose_anchors(
 
 def align(
     model: SteerableModel,
+    projection: Projection,
     content: Float[ndarray, "anchor latent"],
     images: Float[Array, "anchor height width channel"],
 ) -> Gauge:
@@ -47,13 +49,13 @@ def align(
 
     Args:
         model: Whose basis and grid of poses the images are compared in.
+        projection: The model's own.
         images: The canonical ones of the contents.
     """
     from scipy.sparse.csgraph import breadth_first_order, minimum_spanning_tree
 
-    coefs, own = _coefs(model, images)
-    likeness, peaks = _pairs(model, coefs, own)
-    likeness, peaks = np.minimum(likeness, 1.0), np.asarray(peaks)
+    coefs, own, likeness, peaks = _pairs(model, projection, images)
+    likeness, peaks = np.minimum(np.asarray(likeness), 1.0), np.asarray(peaks)
     both = np.maximum(likeness, likeness.T)
     # A branch of no length would be none to scipy.
     tree = minimum_spanning_tree(1.0 + EPSILON - both)
@@ -103,23 +105,23 @@ def _settle(
     return np.asarray(values, complex)
 
 
-@jax.jit
-def _coefs(
-    model: SteerableModel, images: Array
-) -> tuple[Float[Array, "anchor place reals"], Float[Array, "anchor reals"]]:
-    """Of the images moved to every place, and as they are."""
-    projection = model.projection()
-    found = model.expand(projection, model.compress(projection, images))
-    return found["coefs"], found["coefs"][:, model.num_places // 2]
-
-
-@jax.jit
+@compile_lightly
 def _pairs(
     model: SteerableModel,
-    coefs: Float[Array, "anchor place reals"],
-    own: Float[Array, "anchor reals"],
-) -> tuple[Float[Array, "anchor anchor"], Int[Array, "anchor anchor"]]:
-    """Highest normalized correlation of each image (row) with each other, and where."""
+    projection: Projection,
+    images: Float[Array, "anchor height width channel"],
+) -> tuple[
+    Float[Array, "anchor place reals"],
+    Float[Array, "anchor reals"],
+    Float[Array, "anchor anchor"],
+    Int[Array, "anchor anchor"],
+]:
+    """Coefficients at every place and at none; likeness of each pair, and where.
+
+    The likeness is the highest normalized correlation of an image (row) with another.
+    """
+    coefs = model.expand(projection, model.compress(projection, images))["coefs"]
+    own = coefs[:, model.num_places // 2]
 
     def row(image: Float[Array, "place reals"]) -> tuple[Array, Array]:
         spread = jnp.broadcast_to(image, (len(own), *image.shape))
@@ -128,10 +130,10 @@ def _pairs(
 
     height, peak = jax.lax.map(row, coefs)
     size = jnp.linalg.norm(own, axis=-1)
-    return height / jnp.maximum(size[:, None] * size, 1e-12), peak
+    return coefs, own, height / jnp.maximum(size[:, None] * size, 1e-12), peak
 
 
-@jax.jit
+@compile_lightly
 def _poses(
     model: SteerableModel,
     coefs: Float[Array, "branch place reals"],

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from jaxrvae._compile import compile_lightly
 from jaxrvae._typing import Array, ndarray
 from jaxrvae.config import ModelConfig
 from jaxrvae.geometry.grid import pixel_grid
@@ -27,7 +28,7 @@ def fresh_networks(
     """The networks' graph and fresh weights, made by one compiled program."""
     graphs = []
 
-    @jax.jit
+    @compile_lightly
     def weights() -> Any:
         graph, params = nnx.split(build_networks(model, config, images), nnx.Param)
         graphs.append(graph)
@@ -37,7 +38,7 @@ def fresh_networks(
     return graphs[0], params
 
 
-@jax.jit
+@compile_lightly
 def project(model: Model) -> dict[str, Array]:
     """The model's maps from pixels to what it reads, as arrays."""
     return model.projection()
@@ -92,7 +93,7 @@ def decode(
     return _posed(model, networks, content, angle, shift, poses[:, 3])
 
 
-@jax.jit(static_argnums=1)
+@compile_lightly(static_argnums=1)
 def canonical_images(model: Model, graph: Any, params: Any, content: Array) -> Array:
     """Images in recorded units at the decoder's own pose zero."""
     networks: Any = nnx.merge(graph, params)

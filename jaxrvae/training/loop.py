@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxrvae._checks import RunError
+from jaxrvae._compile import compile_lightly
 from jaxrvae._typing import Array, PRNGKey
 from jaxrvae.config import TrainingConfig
 from jaxrvae.training.checkpoint import RunDirectory
@@ -82,7 +83,7 @@ def train(
     num_images = len(jax.tree.leaves(features)[0])
     epochs, steps, batch_size = plan(config, num_images)
     optimizer = _optimizer(config.learning_rate, epochs * steps)
-    state = (params, optimizer.init(params))
+    state = (params, compile_lightly(optimizer.init)(params))
     history: list[dict[str, float]] = []
     with contextlib.ExitStack() as stack:
         run = None

@@ -41,7 +41,7 @@ def test_poses_of_one_image_turned_and_moved_at_will(max_shift):
         canonical, angle, shift, jnp.ones(NUMBER)
     )
     content = rng.standard_normal((NUMBER, 2))  # says nothing of the pose
-    gauge = align(model, content, images)
+    gauge = align(model, model.projection(), content, images)
     # One pose is common to all: that of the first, taken from both.
     turn = gauge.angle[0] - angle[0]
     np.testing.assert_allclose(wrap(gauge.angle - angle - turn), 0.0, atol=0.02)
@@ -66,7 +66,7 @@ def test_lattices_that_differ_by_a_bright_atom_lie_alike():
         heights[rng.integers(1, 4)] = rng.uniform(1.0, 1.5)
         images.append(blobs(places, heights))
     images = jnp.asarray(np.stack(images)[..., None], jnp.float32)
-    gauge = align(model, rng.standard_normal((NUMBER, 2)), images)
+    gauge = align(model, model.projection(), rng.standard_normal((NUMBER, 2)), images)
     error = 3 * (np.asarray(gauge.angle) - angle)
     error = np.angle(np.exp(1j * (error - error[0]))) / 3
     np.testing.assert_allclose(np.degrees(error), 0.0, atol=1.0)
@@ -90,5 +90,5 @@ def test_images_that_lie_nearly_alike_are_not_moved():
         for _ in range(NUMBER)
     ]
     images = jnp.asarray(np.stack(images)[..., None], jnp.float32)
-    gauge = align(model, rng.standard_normal((NUMBER, 2)), images)
+    gauge = align(model, model.projection(), rng.standard_normal((NUMBER, 2)), images)
     assert np.abs(gauge.shift).max() < 0.05
