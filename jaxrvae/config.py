@@ -20,7 +20,15 @@ Pose = Literal["rotation", "shift"]
 DECODERS = ("auto", "steerable", "affine", "affine-cubic")
 ENCODERS = ("auto", "turned-copy")
 POSTERIORS = ("auto", "marginal", "enumerated")
-LIKELIHOODS = ("auto", "gaussian", "bernoulli")
+LIKELIHOODS = (
+    "auto",
+    "gaussian",
+    "bernoulli",
+    "continuous-bernoulli",
+    "poisson",
+    "poisson-gaussian",
+)
+PRIORS = (None, "normal", "mixture", "vamp", "flow")
 
 Config = TypeVar("Config")
 
@@ -40,17 +48,23 @@ class ModelConfig:
     hidden_dim: int = 128
     likelihood: str = "auto"
     prior: str | None = None  # of the content; None: standard normal
+    prior_components: int = 10  # of a mixture, or pseudo-images
     angle_prior: Mapping[str, float] | None = None  # None: uniform
     shift_prior: str | None = None  # None: uniform up to max_shift, or its normal
     seed: int = 0
+    condition_dim: int = 0  # numbers known of every patch; `fit` sees to it
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "pose", tuple(self.pose))
         whole("content_dim", self.content_dim, 1, "2 makes maps one can look at.")
         whole("num_turns", self.num_turns, 2, "8 suits most images.")
         whole("hidden_dim", self.hidden_dim, 1)
+        whole("num_classes", self.num_classes, 1, "1 is no classes.")
+        whole("prior_components", self.prior_components, 1)
+        whole("condition_dim", self.condition_dim, 0)
         whole("seed", self.seed, 0)
-        for name in ("content_dim", "num_turns", "hidden_dim", "seed"):
+        numbers = ("content_dim", "num_turns", "hidden_dim", "seed", "num_classes")
+        for name in (*numbers, "prior_components", "condition_dim"):
             object.__setattr__(self, name, int(getattr(self, name)))
         for part in self.pose:
             one_of("pose", part, ("rotation", "shift"))
@@ -66,8 +80,17 @@ class ModelConfig:
         one_of("encoder", self.encoder, ENCODERS)
         one_of("posterior", self.posterior, POSTERIORS)
         one_of("likelihood", self.likelihood, LIKELIHOODS)
-        one_of("num_classes", self.num_classes, (1,), "See jr.find_classes.")
-        one_of("prior", self.prior, (None, "normal"))
+        one_of("prior", self.prior, PRIORS)
+        if self.prior == "flow" and self.content_dim < 2:
+            raise ValueError(
+                "prior='flow' bends one content number by another; got content_dim=1."
+                " Take content_dim=2 or prior='mixture'."
+            )
+        if self.prior == "vamp" and self.condition_dim:
+            raise ValueError(
+                "prior='vamp' has pseudo-images but no conditions for them. "
+                "Take prior='mixture', or fit without conditions."
+            )
         one_of("shift_prior", self.shift_prior, (None,))
         self._check_angle_prior()
         self._check_combination()
@@ -86,10 +109,10 @@ class ModelConfig:
 
     def _check_combination(self) -> None:
         family, likelihood = self.decoder_family, self.likelihood
-        if family == "steerable" and likelihood == "bernoulli":
+        if family == "steerable" and likelihood == "poisson-gaussian":
             raise ValueError(
-                "decoder='steerable' needs a Gaussian likelihood; got likelihood="
-                "'bernoulli'. Take decoder='affine' or likelihood='gaussian'."
+                "decoder='steerable' has no form for likelihood='poisson-gaussian'."
+                " Take decoder='affine', or likelihood='poisson' or 'gaussian'."
             )
         if family == "steerable" and "shift" in self.pose and self.max_shift > 0.2:
             raise ValueError(
@@ -114,7 +137,63 @@ class ModelConfig:
         if self.decoder != "auto":
             return self.decoder
         far = self.shifted and self.max_shift > 0.2
-        return "affine" if far or self.likelihood == "bernoulli" else "steerable"
+        gaussian = self.likelihood in ("auto", "gaussian")
+        return "steerable" if gaussian and not far else "affine"
+
+    @property
+    def likelihood_kind(self) -> str:
+        """The likelihood, with auto resolved."""
+        return "gaussian" if self.likelihood == "auto" else self.likelihood
+
+    @property
+    def known_dim(self) -> int:
+        """Numbers that the decoder gets beside the content: class and conditions."""
+        classes = self.num_classes if self.num_classes > 1 else 0
+        return classes + self.condition_dim
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ObjectiveConfig:
+    """What is maximized: with its defaults the bound itself.
+
+    Attributes:
+        beta: Weight of the content's KL; 1 is the true bound.
+        free_bits: Nats of each content number that cost nothing.
+        capacity: Nats that the content's KL is held to, instead of being weighted.
+        capacity_weight: Of the distance from there.
+        ramp: Share of the training over which beta, or the capacity, rises from 0.
+        num_samples: Of the content; above 1 the importance-weighted bound.
+
+    Source: Higgins et al. 2017 (beta); Burgess et al. 2018, arXiv:1804.03599
+    (capacity); Kingma et al. 2016, arXiv:1606.04934 (free bits); Burda et al. 2016,
+    arXiv:1509.00519 (importance weights).
+    """
+
+    beta: float = 1.0
+    free_bits: float = 0.0
+    capacity: float | None = None
+    capacity_weight: float = 30.0
+    ramp: float = 0.0
+    num_samples: int = 1
+
+    def __post_init__(self) -> None:
+        positive("beta", self.beta)
+        at_least("free_bits", self.free_bits, 0.0)
+        if self.capacity is not None:
+            at_least("capacity", self.capacity, 0.0)
+        positive("capacity_weight", self.capacity_weight)
+        between("ramp", self.ramp, 0.0, 1.0, "It is a share of the training.")
+        whole("num_samples", self.num_samples, 1)
+        weighted = self.beta != 1.0 or self.free_bits > 0 or self.ramp > 0
+        if self.num_samples > 1 and (weighted or self.capacity is not None):
+            raise ValueError(
+                "num_samples > 1 is a bound of its own and goes with no beta, "
+                "free_bits, capacity or ramp. Leave those, or num_samples, out."
+            )
+        if self.capacity is not None and (self.beta != 1.0 or self.free_bits > 0):
+            raise ValueError(
+                "capacity takes the place of beta and free_bits. Leave one out."
+            )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

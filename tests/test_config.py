@@ -8,6 +8,7 @@ import yaml
 
 from jaxrvae.config import (
     ModelConfig,
+    ObjectiveConfig,
     RunConfig,
     TrainingConfig,
     from_mapping,
@@ -34,6 +35,8 @@ def no_type_checks():
         ({"max_shift": 0.25, "pose": ("rotation",)}, "steerable"),
         ({"likelihood": "bernoulli"}, "affine"),
         ({"likelihood": "gaussian"}, "steerable"),
+        ({"likelihood": "poisson"}, "affine"),
+        ({"likelihood": "poisson", "decoder": "steerable"}, "steerable"),
         ({"decoder": "affine-cubic"}, "affine-cubic"),
     ],
 )
@@ -49,7 +52,8 @@ def test_decoder_that_auto_means(options, family):
         ({"num_turns": 1}, "num_turns must be >= 2"),
         ({"hidden_dim": 0}, "hidden_dim must be >= 1"),
         ({"seed": -1}, "seed must be >= 0"),
-        ({"num_classes": 3}, "jr.find_classes"),
+        ({"num_classes": 0}, "num_classes must be >= 1"),
+        ({"prior_components": 0}, "prior_components must be >= 1"),
         ({"pose": ("shift",)}, "pose must hold 'rotation'"),
         ({"pose": ("rotation", "shifts")}, "Did you mean 'shift'"),
         ({"max_shift": 0.6}, r"max_shift must lie in \[0.0, 0.5\]"),
@@ -57,8 +61,13 @@ def test_decoder_that_auto_means(options, family):
         ({"max_shift": float("nan")}, "max_shift must lie in"),
         ({"decoder": "afine"}, "Did you mean 'affine'"),
         ({"likelihood": "normal"}, "likelihood must be one of"),
-        ({"prior": "vamp"}, "prior must be one of"),
-        ({"decoder": "steerable", "likelihood": "bernoulli"}, "Take decoder='affine'"),
+        ({"prior": "vampp"}, "Did you mean 'vamp'"),
+        ({"prior": "flow", "content_dim": 1}, "Take content_dim=2 or prior='mixture'"),
+        ({"prior": "vamp", "condition_dim": 2}, "Take prior='mixture'"),
+        (
+            {"decoder": "steerable", "likelihood": "poisson-gaussian"},
+            "Take decoder='affine'",
+        ),
         ({"decoder": "steerable", "max_shift": 0.3}, "max_shift up to 0.2; got 0.3"),
         ({"posterior": "enumerated"}, "take posterior='marginal'"),
         ({"posterior": "marginal", "decoder": "affine"}, "posterior='enumerated'"),
@@ -88,6 +97,23 @@ def test_model_settings_out_of_range(options, message, no_type_checks):
 def test_training_settings_out_of_range(options, message, no_type_checks):
     with pytest.raises(ValueError, match=message):
         TrainingConfig(**options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"beta": 0.0}, "beta must be finite and > 0"),
+        ({"free_bits": -1.0}, "free_bits must be >= 0"),
+        ({"capacity": -1.0}, "capacity must be >= 0"),
+        ({"ramp": 1.5}, r"ramp must lie in \[0.0, 1.0\]"),
+        ({"num_samples": 0}, "num_samples must be >= 1"),
+        ({"num_samples": 5, "beta": 2.0}, "goes with no beta"),
+        ({"capacity": 5.0, "beta": 2.0}, "capacity takes the place of beta"),
+    ],
+)
+def test_objective_settings_out_of_range(options, message, no_type_checks):
+    with pytest.raises(ValueError, match=message):
+        ObjectiveConfig(**options)
 
 
 def test_unknown_keys_name_the_nearest():

@@ -17,9 +17,12 @@ from jaxrvae.geometry.polar import PolarBasis
 from jaxrvae.geometry.pose import remove_pose, rotate
 from jaxrvae.geometry.resample import bilinear, cubic
 from jaxrvae.models.gauge import Gauge, drift
+from jaxrvae.models.known import known_numbers
+from jaxrvae.models.likelihoods import mean_of
 from jaxrvae.models.steerable import NOISE_GAIN, Features, Projection, polar_coefs
 from jaxrvae.networks.decoders import DenseDecoder
 from jaxrvae.networks.encoders import TurnedCopies
+from jaxrvae.priors.content import ContentPrior
 
 
 class AffineNetworks(nnx.Module):
@@ -32,18 +35,26 @@ class AffineNetworks(nnx.Module):
         content_dim: int,
         num_turns: int,
         hidden_dim: int,
+        known_dim: int = 0,
         mean_gain: float = 1.0,
+        background: Float[Array, " channel"] | None = None,
         *,
         rngs: nnx.Rngs,
     ):
         self.copies = TurnedCopies(orders, num_turns, hidden_dim, rngs=rngs)
-        self.hidden = nnx.Linear(hidden_dim, hidden_dim, rngs=rngs)
+        self.hidden = nnx.Linear(hidden_dim + known_dim, hidden_dim, rngs=rngs)
         self.out = nnx.Linear(hidden_dim, 7 + 2 * content_dim, rngs=rngs)
         self.decoder = DenseDecoder(
-            content_dim, hidden_dim, int(np.prod(shape)), mean_gain, rngs=rngs
+            content_dim + known_dim,
+            hidden_dim,
+            int(np.prod(shape)),
+            mean_gain,
+            rngs=rngs,
         )
-        self.background = nnx.Param(jnp.zeros(shape[2]))
+        none = jnp.zeros(shape[2])
+        self.background = nnx.Param(none if background is None else background)
         self.log_noise = nnx.Param(jnp.zeros(()))
+        self.prior: ContentPrior = None
 
     @property
     def noise(self) -> Float[Array, ""]:
@@ -84,7 +95,8 @@ class AffineModel:
         num_turns: Copies that the encoder reads.
         shift_std: Of the shift's normal prior, unit lengths; 0 without shifts.
         interpolation: "bilinear" or "cubic".
-        likelihood: "gaussian" or "bernoulli".
+        likelihood: Of `models/likelihoods.py`.
+        num_classes: That the decoder is told apart from the content; 1 is none.
     """
 
     basis: PolarBasis
@@ -95,6 +107,7 @@ class AffineModel:
     shift_std: float = dataclasses.field(metadata={"static": True})
     interpolation: str = dataclasses.field(metadata={"static": True})
     likelihood: str = dataclasses.field(metadata={"static": True})
+    num_classes: int = dataclasses.field(default=1, metadata={"static": True})
 
     @property
     def orders(self) -> tuple[int, ...]:
@@ -120,7 +133,7 @@ class AffineModel:
         standard = (images - self.offset) / self.scale
         return {
             "coefs": unit * self.coefs(projection, images),
-            "images": images if self.likelihood == "bernoulli" else standard,
+            "images": standard if self.likelihood == "gaussian" else images,
         }
 
     def expand(self, projection: Projection, features: Features) -> Features:
@@ -156,6 +169,9 @@ class AffineModel:
     def query(self, networks: AffineNetworks, features: Features) -> PoseQuery:
         """The posterior of pose and content."""
         units = nnx.tanh(networks.copies(features["coefs"]))
+        known = known_numbers(features, self.num_classes, units.shape[1])
+        known = jnp.broadcast_to(known, (*units.shape[:2], known.shape[1]))
+        units = jnp.concatenate([units, known], axis=-1)
         out = networks.out(nnx.tanh(networks.hidden(units))).swapaxes(0, 1)
         logits, offset, offset_log_std = out[..., 0], out[..., 1], out[..., 2]
         weights = jax.nn.softmax(logits, axis=-1)
@@ -184,7 +200,11 @@ class AffineModel:
     def canonical(
         self, networks: AffineNetworks, content: Float[Array, "*batch latent"]
     ) -> Float[Array, "*batch height width channel"]:
-        """The canonical image less the background: pixels, or spline coefficients."""
+        """The canonical image less the background: pixels, or spline coefficients.
+
+        Args:
+            content: With what is known beside it (`models/known.py`).
+        """
         return networks.decoder(content).reshape(*content.shape[:-1], *self.shape)
 
     def render(
@@ -205,6 +225,6 @@ class AffineModel:
     ) -> Float[Array, "*n channel"]:
         """Rendered images with their background, in the units recorded."""
         values = rendered + networks.background[...]
-        if self.likelihood == "bernoulli":
-            return jax.nn.sigmoid(values)
-        return values * self.scale + self.offset
+        if self.likelihood == "gaussian":
+            return values * self.scale + self.offset
+        return mean_of(self.likelihood, values)

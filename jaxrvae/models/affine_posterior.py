@@ -3,15 +3,17 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.scipy.special import logsumexp
 
-from jaxrvae._typing import Array, Float, Int
+from jaxrvae._typing import Array, Float
 from jaxrvae.geometry.circle import angle_grid, wrap
 from jaxrvae.geometry.grid import pixel_grid, shift_to_pixel, unit_length
 from jaxrvae.geometry.pose import remove_pose
 from jaxrvae.geometry.resample import cubic, spline_coefs
 from jaxrvae.models.affine import AffineModel, AffineNetworks, PoseQuery
 from jaxrvae.models.gauge import Gauge, fix_gauge
-from jaxrvae.models.likelihoods import log_likelihood
+from jaxrvae.models.known import class_probabilities, of_every_class
+from jaxrvae.models.likelihoods import log_likelihood, scoring_weights
 from jaxrvae.models.modes import angle_modes, symmetry_order
 from jaxrvae.models.steerable import Features, Projection
 
@@ -33,7 +35,13 @@ def affine_posterior(
         log_prior: Of `angle_grid(NUM_ANGLES)`: log density times 2 pi.
     """
     query = model.query(networks, features)
-    canonical = model.canonical(networks, query.content)
+    inputs = of_every_class(features, model.num_classes, query.content)
+    images = features["images"]
+    fit = jax.vmap(lambda i: _fit(model, networks, query, i, images))(inputs)
+    shares_of_class = class_probabilities(features, logsumexp(fit, axis=-1))
+    chosen = jnp.argmax(shares_of_class, axis=-1), jnp.arange(len(images))
+    inputs, best = inputs[chosen], jnp.argmax(fit[chosen], axis=-1)
+    canonical = model.canonical(networks, inputs)
     if model.interpolation == "bilinear":
         splines = jax.vmap(spline_coefs)(canonical)
     else:
@@ -43,43 +51,38 @@ def affine_posterior(
     modes, shares, _ = jax.vmap(angle_modes, (0, None))(
         density / density.sum(-1, keepdims=True), angles
     )
-    best = _best_copy(model, networks, query, canonical, features["images"])
     shift = jnp.take_along_axis(query.shift, best[:, None, None], 1)[:, 0]
     angle = jnp.take_along_axis(model.turns() + query.offset, best[:, None], 1)
     modes, shares = _put_first(modes, shares, angle[:, 0])
     start = jnp.concatenate([angle, shift], axis=-1)
     pose, covariance = jax.vmap(lambda s, x, p: _refine(model, networks, s, x, p))(
-        splines, features["images"], start
+        splines, images, start
     )
     std = jnp.sqrt(jnp.diagonal(covariance, axis1=1, axis2=2))
-    hidden = model.drift(networks, projection, gauge, query.content)
+    hidden = model.drift(networks, projection, gauge, inputs)
     angle, shift = fix_gauge(modes.at[:, 0].set(pose[:, 0]), pose[:, 1:], hidden)
-    images = model.recorded(networks, canonical)
-    coefs = model.coefs(projection, images)
-    variance = networks.noise**2
-    if model.likelihood == "bernoulli":
-        spread = (images * (1 - images)).mean((1, 2, 3))
-        variance = spread / jnp.square(model.scale).mean()
+    symmetry = _symmetry(model, networks, projection, canonical)
     return {
         "content": query.content,
         "content_std": jnp.exp(query.content_log_std),
+        "class_probabilities": shares_of_class,
         "angle": angle[:, 0],
         "angle_std": std[:, 0],
         "angle_modes": jnp.stack([angle, shares], axis=-1),
         "shift": shift_to_pixel(shift, model.shape),
         "shift_std": std[:, 1:] * unit_length(model.shape),
-        "symmetry": symmetry_order(coefs, np.array(model.orders), variance),
+        "symmetry": symmetry,
     }
 
 
-def _best_copy(
+def _fit(
     model: AffineModel,
     networks: AffineNetworks,
     query: PoseQuery,
-    canonical: Float[Array, "batch height width channel"],
+    inputs: Float[Array, "batch input"],
     images: Float[Array, "batch height width channel"],
-) -> Int[Array, " batch"]:
-    """The copy whose pose explains the image best, the encoder's word being a prior."""
+) -> Float[Array, "batch turn"]:
+    """Log likelihood of each copy's pose, the encoder's word being a prior."""
     points, one = pixel_grid(*model.shape[:2]), jnp.ones(())
     angle = model.turns() + query.offset
 
@@ -87,10 +90,30 @@ def _best_copy(
         moved = shift if model.shift_std > 0 else jnp.zeros(2)
         return model.render(image, points, angle, moved, one)
 
+    canonical = model.canonical(networks, inputs)
     posed = jax.vmap(jax.vmap(rendered, (None, 0, 0)))(canonical, angle, query.shift)
     posed = posed + networks.background[...]
     fit = log_likelihood(model.likelihood, images[:, None], posed, networks.noise)
-    return jnp.argmax(fit + jax.nn.log_softmax(query.logits), axis=-1)
+    return fit + jax.nn.log_softmax(query.logits)
+
+
+def _symmetry(
+    model: AffineModel,
+    networks: AffineNetworks,
+    projection: Projection,
+    canonical: Float[Array, "batch height width channel"],
+) -> Array:
+    """The order of rotational symmetry of the decoded images."""
+    decoded = model.recorded(networks, canonical)
+    variance = networks.noise**2
+    if model.likelihood != "gaussian":
+        natural = canonical + networks.background[...]
+        _, weight, fisher = scoring_weights(model.likelihood, natural, networks.noise)
+        # Of a pixel's value, as `decoded` has it.
+        spread = fisher / jnp.square(jnp.maximum(weight, 1e-6))
+        variance = spread.mean((1, 2, 3)) / jnp.square(model.scale).mean()
+    coefs = model.coefs(projection, decoded)
+    return symmetry_order(coefs, np.array(model.orders), variance)
 
 
 def _put_first(
@@ -145,12 +168,11 @@ def _refine(
 
     def information(pose: Float[Array, "3"]) -> tuple[Array, Array]:
         slope = jax.jacfwd(rendered)(pose) * moves
-        mean, weight = rendered(pose), 1 / networks.noise**2
-        if model.likelihood == "bernoulli":
-            mean = jax.nn.sigmoid(mean)
-            score, fisher = slope.T @ (image.ravel() - mean), mean * (1 - mean)
-            return score, (slope * fisher[:, None]).T @ slope
-        return slope.T @ (image.ravel() - mean) * weight, slope.T @ slope * weight
+        mean, weight, fisher = scoring_weights(
+            model.likelihood, rendered(pose), networks.noise
+        )
+        score = slope.T @ (weight * (image.ravel() - mean))
+        return score, (slope * fisher[:, None]).T @ slope
 
     prior = jnp.array([1e-2, 1.0, 1.0])
     if model.shift_std > 0:

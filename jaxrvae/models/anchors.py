@@ -27,16 +27,24 @@ SHARP = 1e4  # nats that two images laid on each other would gain: any large num
 
 
 def choose_anchors(
-    content: Float[ndarray, "n latent"],
+    content: Float[ndarray, "n latent"], among: bool = False
 ) -> Float[ndarray, "anchor latent"]:
-    """Centres of `NUM_ANCHORS` clusters; repeated where there are fewer contents."""
+    """Centres of `NUM_ANCHORS` clusters; repeated where there are fewer contents.
+
+    Args:
+        among: Take the contents nearest to the centres: those between two classes
+            have no image.
+    """
     from scipy.cluster.vq import kmeans2
 
     distinct = np.unique(content, axis=0)
     if len(distinct) <= NUM_ANCHORS:
         return np.resize(distinct, (NUM_ANCHORS, content.shape[1]))
     centres, _ = kmeans2(distinct, NUM_ANCHORS, minit="++", rng=0)
-    return centres
+    if not among:
+        return centres
+    square = np.square(distinct[:, None] - centres).sum(-1)
+    return distinct[square.argmin(0)]
 
 
 def align(

@@ -17,6 +17,7 @@ from jaxrvae.models.build import Model, build_networks
 from jaxrvae.models.gauge import Gauge, unfix_gauge
 from jaxrvae.models.steerable import SteerableModel
 from jaxrvae.models.steerable_posterior import steerable_posterior
+from jaxrvae.priors.content import sample_prior
 
 CHUNK = 256  # images at a time outside training: bounds the memory
 SMALL_CHUNK = 16  # where there are no more: at most two sizes are ever compiled
@@ -46,7 +47,10 @@ def project(model: Model) -> dict[str, Array]:
 
 @jax.jit(static_argnums=3)
 def features(
-    model: Model, projection: dict[str, Array], images: Array, expanded: bool
+    model: Model,
+    projection: dict[str, Array],
+    images: Array,
+    expanded: bool,
 ) -> dict[str, Array]:
     """What the model reads of the images: in full, or the least it can be made from."""
     found = model.compress(projection, images)
@@ -60,12 +64,17 @@ def encode(
     params: Any,
     projection: dict[str, Array],
     gauge: Gauge,
-    images: Array,
+    given: dict[str, Array],
     log_prior: Array,
 ) -> dict[str, Array]:
-    """The posterior of content and pose, as `Latents` holds it."""
+    """The posterior of content and pose, as `Latents` holds it.
+
+    Args:
+        given: "images", and "label" and "condition" where they are known.
+    """
     networks: Any = nnx.merge(graph, params)
-    found = model.expand(projection, model.compress(projection, images))
+    images, known = given["images"], {k: v for k, v in given.items() if k != "images"}
+    found = model.expand(projection, model.compress(projection, images)) | known
     if isinstance(model, SteerableModel):
         read = steerable_posterior
         return read(model, networks, projection, gauge, found, log_prior)
@@ -84,7 +93,8 @@ def decode(
     """Images in recorded units.
 
     Args:
-        both: (n, latent + 4) content, then angle, shift (unit lengths, y up), scale.
+        both: (n, input + 4) content and what is known beside it, then angle, shift
+            (unit lengths, y up), scale.
     """
     networks: Any = nnx.merge(graph, params)
     content, poses = both[:, :-4], both[:, -4:]
@@ -111,26 +121,51 @@ def _posed(
 ) -> Array:
     canonical = model.canonical(networks, content)
     if isinstance(model, SteerableModel):
-        return jax.vmap(model.render)(canonical, angle, shift, scale)
-    points = pixel_grid(*model.shape[:2])
-    rendered = jax.vmap(model.render, (0, None, 0, 0, 0))(
-        canonical, points, angle, shift, scale
-    )
+        rendered = jax.vmap(model.render)(canonical, angle, shift, scale)
+    else:
+        points = pixel_grid(*model.shape[:2])
+        rendered = jax.vmap(model.render, (0, None, 0, 0, 0))(
+            canonical, points, angle, shift, scale
+        )
     return model.recorded(networks, rendered)
 
 
+@compile_lightly(static_argnums=(1, 3, 4))
+def draw_prior(
+    model: Model, graph: Any, params: Any, num_samples: int, content_dim: int
+) -> Array:
+    """Contents drawn from their prior; the same ones every time."""
+    networks: Any = nnx.merge(graph, params)
+
+    def encode(pseudo: Array) -> tuple[Array, Array]:
+        query = model.query(networks, {"coefs": pseudo})
+        return query.content, query.content_log_std
+
+    key = jax.random.key(0)
+    return sample_prior(networks.prior, num_samples, content_dim, encode, key)
+
+
 def in_chunks(
-    function: Callable[[Array], dict[str, Array]], images: ndarray
+    function: Callable[[Any], dict[str, Array]], given: Any
 ) -> dict[str, ndarray]:
-    """The function's arrays for all images, a fixed number at a time."""
-    chunk = SMALL_CHUNK if len(images) <= SMALL_CHUNK else CHUNK
+    """The function's arrays for all images, a fixed number at a time.
+
+    Args:
+        given: An array with the images along its first axis, or a mapping of such.
+    """
+    number = len(jax.tree.leaves(given)[0])
+    chunk = SMALL_CHUNK if number <= SMALL_CHUNK else CHUNK
     found: list[dict[str, ndarray]] = []
-    for start in range(0, len(images), chunk):
-        part = images[start : start + chunk]
-        short = chunk - len(part)
-        if short:
-            part = np.concatenate([part, np.repeat(part[-1:], short, axis=0)])
-        values = function(jnp.asarray(part))
+    for start in range(0, number, chunk):
+        short = max(start + chunk - number, 0)
+
+        def cut(values: ndarray, start: int = start, short: int = short) -> Array:
+            part = values[start : start + chunk]
+            if short:
+                part = np.concatenate([part, np.repeat(part[-1:], short, axis=0)])
+            return jnp.asarray(part)
+
+        values = function(jax.tree.map(cut, given))
         found.append(
             {name: np.asarray(v)[: chunk - short] for name, v in values.items()}
         )

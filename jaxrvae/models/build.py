@@ -3,16 +3,25 @@
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from scipy.special import ive
 
 from jaxrvae._typing import Array, Float, ndarray
 from jaxrvae.config import ModelConfig
 from jaxrvae.geometry.band import band
+from jaxrvae.geometry.circle import angle_grid
 from jaxrvae.geometry.polar import fourier_bessel
 from jaxrvae.models.affine import AffineModel, AffineNetworks
+from jaxrvae.models.likelihoods import natural_of
 from jaxrvae.models.steerable import (
     SteerableModel,
     SteerableNetworks,
     place_ticks,
+)
+from jaxrvae.priors.content import (
+    ContentPrior,
+    FlowPrior,
+    MixturePrior,
+    PseudoPrior,
 )
 
 Model = SteerableModel | AffineModel
@@ -23,7 +32,8 @@ AFFINE_REALS = 220
 # Of the image common to all contents, against a weight. At 1 one seed in ten made that
 # image in the hidden layer, and its content told the shapes apart less well; logits are
 # larger, and at 20 the content of small patches still collapsed.
-MEAN_GAIN = {"gaussian": 10.0, "bernoulli": 300.0}
+MEAN_GAIN, NATURAL_MEAN_GAIN = 10.0, 300.0
+NUM_ANGLES = 96
 SAMPLE = 500  # images that set the offset and the scale
 
 
@@ -43,7 +53,14 @@ def build_model(
     field = max(shape[:2]) * config.max_shift if config.shifted else 0.0
     if steerable:
         return SteerableModel(
-            basis, offset, scale, shape, frequency, place_ticks(field, frequency)
+            basis,
+            offset,
+            scale,
+            shape,
+            frequency,
+            place_ticks(field, frequency),
+            likelihood=config.likelihood_kind,
+            num_classes=config.num_classes,
         )
     return AffineModel(
         basis,
@@ -53,7 +70,8 @@ def build_model(
         config.num_turns,
         config.max_shift if config.shifted else 0.0,
         "cubic" if config.decoder_family == "affine-cubic" else "bilinear",
-        "bernoulli" if config.likelihood == "bernoulli" else "gaussian",
+        config.likelihood_kind,
+        config.num_classes,
     )
 
 
@@ -73,6 +91,16 @@ def aligner(model: Model) -> SteerableModel:
     )
 
 
+def angle_log_prior(config: ModelConfig) -> Float[ndarray, " angle"]:
+    """Of the grid's angles: log density times 2 pi."""
+    angles, prior = angle_grid(NUM_ANGLES), config.angle_prior
+    if prior is None:
+        return np.zeros(NUM_ANGLES, np.float32)
+    height = prior["concentration"] * np.cos(angles - prior["loc"])
+    normal = np.log(ive(0, prior["concentration"])) + prior["concentration"]
+    return (height - normal).astype(np.float32)
+
+
 def band_limit(shape: tuple[int, ...], num_reals: int) -> float:
     """Cycles per pixel at which the disc's basis has about so many coefficients."""
     return float(min(num_reals**0.5 / (np.pi * min(shape[:2]) / 2), 0.5))
@@ -82,16 +110,41 @@ def build_networks(
     model: Model, config: ModelConfig, images: Float[ndarray, "n height width channel"]
 ) -> Networks:
     """Fresh weights; the noise starts at the images' own spread."""
-    rngs = nnx.Rngs(config.seed)
-    sizes = (config.content_dim, config.num_turns, config.hidden_dim)
+    rngs, kind = nnx.Rngs(config.seed), config.likelihood_kind
+    sizes = (config.content_dim, config.num_turns, config.hidden_dim, config.known_dim)
+    background = None
+    if kind != "gaussian":
+        background = jnp.asarray(natural_of(kind, _edge(images).mean(0)), jnp.float32)
     if isinstance(model, SteerableModel):
-        return SteerableNetworks(model.orders, *sizes, rngs=rngs)
-    gain = MEAN_GAIN[model.likelihood]
-    networks = AffineNetworks(model.orders, model.shape, *sizes, gain, rngs=rngs)
-    if model.likelihood == "bernoulli":
-        edge = np.clip(_edge(images).mean(0), 0.01, 0.99)
-        networks.background[...] = jnp.log(edge / (1 - edge))
+        gain = 1.0 if kind == "gaussian" else NATURAL_MEAN_GAIN
+        own = (*sizes, gain, background)
+        networks = SteerableNetworks(model.orders, *own, rngs=rngs)
+    else:
+        gain = MEAN_GAIN if kind == "gaussian" else NATURAL_MEAN_GAIN
+        own = (*sizes, gain, background)
+        networks = AffineNetworks(model.orders, model.shape, *own, rngs=rngs)
+    networks.prior = nnx.data(_prior(model, config, images, rngs))
     return networks
+
+
+def _prior(
+    model: Model,
+    config: ModelConfig,
+    images: Float[ndarray, "n height width channel"],
+    rngs: nnx.Rngs,
+) -> ContentPrior:
+    """Of the content, fresh; None for the standard normal."""
+    number = config.prior_components
+    if config.prior == "mixture":
+        return MixturePrior(config.content_dim, number, rngs=rngs)
+    if config.prior == "flow":
+        return FlowPrior(config.content_dim, config.hidden_dim, rngs=rngs)
+    if config.prior == "vamp":
+        chosen = np.linspace(0, len(images) - 1, number).astype(int)
+        projection = model.projection()
+        found = model.compress(projection, jnp.asarray(images[chosen]))
+        return PseudoPrior(model.expand(projection, found)["coefs"])
+    return None
 
 
 def _standards(

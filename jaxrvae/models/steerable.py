@@ -2,7 +2,9 @@
 
 An image at pose (theta, t) is `sum_c Re[c_c(z) exp(-i m_c theta) psi_c(r - t)]`. With
 Gaussian noise its likelihood depends on the pose through a correlation alone, which is
-had at all angles and at a grid of places at once.
+had at all angles and at a grid of places at once. So it is with every exponential
+family, where the sum makes the natural parameter: what else its likelihood holds is the
+same at all poses, as long as the structure stays inside the patch.
 """
 
 import dataclasses
@@ -19,10 +21,14 @@ from jaxrvae.geometry.circle import angle_grid
 from jaxrvae.geometry.grid import pixel_grid, shift_to_unit
 from jaxrvae.geometry.polar import PolarBasis
 from jaxrvae.models.gauge import Gauge, drift
+from jaxrvae.models.known import known_numbers
+from jaxrvae.models.likelihoods import log_base, mean_of
 from jaxrvae.networks.decoders import DenseDecoder
 from jaxrvae.networks.encoders import ContentEncoder
+from jaxrvae.priors.content import ContentPrior
 
 NOISE_GAIN = 10.0  # log noise moves so much faster than a weight
+NATURAL_GAIN = 2.0  # natural parameters that a fresh decoder makes, about
 
 Features = dict[str, Array]
 Projection = dict[str, Array]
@@ -37,19 +43,36 @@ class SteerableNetworks(nnx.Module):
         content_dim: int,
         num_turns: int,
         hidden_dim: int,
+        known_dim: int = 0,
+        mean_gain: float = 1.0,
+        background: Float[Array, " channel"] | None = None,
         *,
         rngs: nnx.Rngs,
     ):
         self.encoder = ContentEncoder(
-            orders, num_turns, hidden_dim, content_dim, rngs=rngs
+            orders, num_turns, hidden_dim, content_dim, known_dim, rngs=rngs
         )
-        self.decoder = DenseDecoder(content_dim, hidden_dim, 2 * len(orders), rngs=rngs)
+        self.decoder = DenseDecoder(
+            content_dim + known_dim, hidden_dim, 2 * len(orders), mean_gain, rngs=rngs
+        )
         self.log_noise = nnx.Param(jnp.zeros(()))
+        if background is not None:  # of natural parameters
+            self.background = nnx.Param(background)
+        self.prior: ContentPrior = None
 
     @property
     def noise(self) -> Float[Array, ""]:
         """Standard deviation of the noise, per standardized pixel."""
         return jnp.exp(NOISE_GAIN * self.log_noise[...])
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, eq=False)
+class ContentQuery:
+    """The posterior of the content, as the encoder states it."""
+
+    content: Float[Array, "batch latent"]
+    content_log_std: Float[Array, "batch latent"]
 
 
 @jax.tree_util.register_dataclass
@@ -63,6 +86,8 @@ class SteerableModel:
         shape: (rows, columns, channels) of a patch.
         max_frequency: Band limit, cycles per pixel: noise beyond it is left out.
         ticks: Displacements along either axis, pixels; (0.0,) without shifts.
+        likelihood: "gaussian", or an exponential family.
+        num_classes: That the decoder is told apart from the content; 1 is none.
     """
 
     basis: PolarBasis
@@ -72,6 +97,8 @@ class SteerableModel:
     max_frequency: float = dataclasses.field(metadata={"static": True})
     ticks: tuple[float, ...] = dataclasses.field(metadata={"static": True})
     num_angles: int = dataclasses.field(default=96, metadata={"static": True})
+    likelihood: str = dataclasses.field(default="gaussian", metadata={"static": True})
+    num_classes: int = dataclasses.field(default=1, metadata={"static": True})
 
     @property
     def orders(self) -> tuple[int, ...]:
@@ -112,7 +139,8 @@ class SteerableModel:
             for axis in axes
         ]
         moves = jnp.stack([own.T @ change for _, change in moved])
-        return {"modes": modes, "coefs": coefs.swapaxes(0, 1), "moves": moves}
+        found = {"modes": modes, "coefs": coefs.swapaxes(0, 1), "moves": moves}
+        return found if self.likelihood == "gaussian" else found | {"pixels": own}
 
     def drift(
         self,
@@ -149,29 +177,60 @@ class SteerableModel:
         """
         standard = (images - self.offset) / self.scale
         flat = standard.reshape(images.shape[0], -1, self.shape[2])
-        return {"modes": jnp.einsum("npc,pm->nmc", flat, projection["modes"])}
+        found = {"modes": jnp.einsum("npc,pm->nmc", flat, projection["modes"])}
+        if self.likelihood == "gaussian":
+            return found
+        base = log_base(self.likelihood, images).sum((1, 2, 3))
+        return found | {"total": images.sum((1, 2)), "base": base}
 
     def expand(self, projection: Projection, features: Features) -> Features:
         """Coefs (n, place, reals) at every place, and energy (n,), from the modes."""
         modes = features["modes"]
-        return {
+        others = {name: v for name, v in features.items() if name != "modes"}
+        return others | {
             "coefs": polar_coefs(projection["coefs"], modes),
             "energy": jnp.square(modes).sum((1, 2)),
         }
 
-    def content(
-        self, networks: SteerableNetworks, features: Features
-    ) -> tuple[Float[Array, "batch latent"], Float[Array, "batch latent"]]:
-        """Mean and log standard deviation of the content posterior."""
-        return networks.encoder(features["coefs"][:, self.attended])
+    def query(self, networks: SteerableNetworks, features: Features) -> ContentQuery:
+        """The posterior of the content."""
+        coefs = features["coefs"][:, self.attended]
+        known = known_numbers(features, self.num_classes, len(coefs))
+        return ContentQuery(*networks.encoder(coefs, known))
 
     def canonical(
         self, networks: SteerableNetworks, content: Float[Array, "*batch latent"]
     ) -> Float[Array, "*batch reals"]:
-        """Coefficients of the canonical image; imaginary parts of order 0 are none."""
+        """Coefficients of the canonical image; imaginary parts of order 0 are none.
+
+        Args:
+            content: With what is known beside it (`models/known.py`).
+        """
         zonal = np.array(self.orders) == 0
         mask = np.concatenate([np.ones_like(zonal), ~zonal]).astype(np.float32)
-        return networks.decoder(content) * mask
+        return networks.decoder(content) * (self.gain * mask)
+
+    @property
+    def gain(self) -> float:
+        """Of the decoder: natural parameters are not standardized, as images are."""
+        if self.likelihood == "gaussian":
+            return 1.0
+        return NATURAL_GAIN * (self.shape[0] * self.shape[1] / self.num_modes) ** 0.5
+
+    def harmonics(
+        self,
+        networks: SteerableNetworks,
+        features: Features,
+        canonical: Float[Array, "batch reals"],
+        log_prior: Float[Array, " angle"],
+    ) -> Float[Array, "batch place harmonics"]:
+        """Of the log posterior over the pose, but for a constant; see `fold`."""
+        if self.likelihood == "gaussian":
+            folded = self.fold(features["coefs"], canonical) / networks.noise**2
+        else:
+            scales = jnp.repeat(self.scale, self.basis.num_coefs)
+            folded = self.fold(features["coefs"], canonical * jnp.tile(scales, 2))
+        return folded + self.prior_harmonics(log_prior)
 
     def fold(
         self,
@@ -247,7 +306,11 @@ class SteerableModel:
         shift: Float[Array, "2"],
         scale: Float[Array, ""],
     ) -> Float[Array, "height width channel"]:
-        """One image at a pose, in recorded units; the shift in unit lengths, y up."""
+        """One image at a pose, in standardized units, or natural ones less background.
+
+        Args:
+            shift: Unit lengths, y up.
+        """
         height, width, channels = self.shape
         points = (pixel_grid(height, width) - shift) / scale
         cos, sin = jnp.cos(angle), jnp.sin(angle)
@@ -257,7 +320,15 @@ class SteerableModel:
         own = jnp.concatenate(
             [real.reshape(channels, -1), imag.reshape(channels, -1)], axis=1
         )
-        return values @ own.T * self.scale + self.offset
+        return values @ own.T
+
+    def recorded(
+        self, networks: SteerableNetworks, rendered: Float[Array, "*n channel"]
+    ) -> Float[Array, "*n channel"]:
+        """Rendered images in the units recorded."""
+        if self.likelihood == "gaussian":
+            return rendered * self.scale + self.offset
+        return mean_of(self.likelihood, rendered + networks.background[...])
 
 
 def polar_coefs(
@@ -281,12 +352,3 @@ def place_ticks(max_shift: float, max_frequency: float) -> tuple[float, ...]:
         return (0.0,)
     half = max(2, int(np.ceil(max_shift * 3.75 * max_frequency)))
     return tuple(np.linspace(-max_shift, max_shift, 2 * half + 1).tolist())
-
-
-def make_networks(
-    model: SteerableModel, content_dim: int, num_turns: int, hidden_dim: int, seed: int
-) -> SteerableNetworks:
-    """Fresh weights."""
-    return SteerableNetworks(
-        model.orders, content_dim, num_turns, hidden_dim, rngs=nnx.Rngs(seed)
-    )

@@ -7,6 +7,9 @@ import numpy as np
 from jaxrvae._typing import Array, Float
 from jaxrvae.geometry.grid import shift_to_pixel, shift_to_unit
 from jaxrvae.models.gauge import Gauge, fix_gauge
+from jaxrvae.models.known import class_probabilities, of_every_class
+from jaxrvae.models.likelihoods import variance_of
+from jaxrvae.models.marginal import explain, natural_pixels
 from jaxrvae.models.modes import angle_modes, symmetry_order
 from jaxrvae.models.steerable import (
     Features,
@@ -26,11 +29,26 @@ def steerable_posterior(
     log_prior: Float[Array, " angle"],
 ) -> dict[str, Array]:
     """What `Latents` holds, for a batch; shifts in pixels of the patch, y downwards."""
-    mean, log_std = model.content(networks, features)
-    canonical = model.canonical(networks, mean)
-    variance = networks.noise**2
-    harmonics = model.fold(features["coefs"], canonical) / variance
-    harmonics += model.prior_harmonics(log_prior)
+    query = model.query(networks, features)
+    mean = query.content
+    inputs = of_every_class(features, model.num_classes, mean)
+    of_class = jnp.zeros(inputs.shape[:2])
+    if model.num_classes > 1:
+        of_class = jax.vmap(
+            lambda i: explain(
+                model,
+                networks,
+                projection,
+                features,
+                model.canonical(networks, i),
+                log_prior,
+            )
+        )(inputs)
+    shares_of_class = class_probabilities(features, of_class)
+    best = jnp.argmax(shares_of_class, axis=-1)
+    inputs = inputs[best, jnp.arange(len(mean))]
+    canonical = model.canonical(networks, inputs)
+    harmonics = model.harmonics(networks, features, canonical, log_prior)
     grid = model.correlations(harmonics)
     batch = len(mean)
     weights = jax.nn.softmax(grid.reshape(batch, -1), axis=-1).reshape(grid.shape)
@@ -39,16 +57,18 @@ def steerable_posterior(
     places = jnp.argmax(jnp.take_along_axis(grid, peaks[:, None, :1], 2)[..., 0], 1)
     pose = highest(model, harmonics, modes[:, 0], places)
     moved = in_pixels(model, pose)
-    hidden = model.drift(networks, projection, gauge, mean)
+    hidden = model.drift(networks, projection, gauge, inputs)
     angle, shift = fix_gauge(
         modes.at[:, 0].set(pose[:, 0]), shift_to_unit(moved, model.shape), hidden
     )
     spread = covariance(model, harmonics, pose)
     std = jnp.sqrt(jnp.diagonal(spread, axis1=1, axis2=2))
+    variance = pixel_variance(model, networks, projection, canonical)
     symmetry = symmetry_order(canonical, np.array(model.orders), variance)
     return {
         "content": mean,
-        "content_std": jnp.exp(log_std),
+        "content_std": jnp.exp(query.content_log_std),
+        "class_probabilities": shares_of_class,
         "angle": angle[:, 0],
         "angle_std": std[:, 0],
         "angle_modes": jnp.stack([angle, shares], axis=-1),
@@ -56,3 +76,17 @@ def steerable_posterior(
         "shift_std": std[:, 1:],
         "symmetry": symmetry,
     }
+
+
+def pixel_variance(
+    model: SteerableModel,
+    networks: SteerableNetworks,
+    projection: Projection,
+    canonical: Float[Array, "batch reals"],
+) -> Float[Array, ""] | Float[Array, " batch"]:
+    """What a difference of canonical images is measured against: their noise."""
+    if model.likelihood == "gaussian":
+        return networks.noise**2
+    natural = natural_pixels(model, projection, canonical) + networks.background[...]
+    # In natural parameters a difference counts times the variance of the pixels.
+    return 1 / variance_of(model.likelihood, natural).mean((1, 2))

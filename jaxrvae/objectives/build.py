@@ -2,42 +2,38 @@
 
 from typing import Any
 
-import jax.numpy as jnp
 from flax import nnx
 
-from jaxrvae._typing import Array, Float, PRNGKey, ndarray
+from jaxrvae._typing import Array, Float, PRNGKey
+from jaxrvae.config import ObjectiveConfig
 from jaxrvae.models.build import Model
-from jaxrvae.models.steerable import Projection, SteerableModel
-from jaxrvae.objectives.enumerated import affine_loss
-from jaxrvae.objectives.marginal import steerable_loss
+from jaxrvae.models.steerable import Projection
+from jaxrvae.objectives.bound import AnglePrior, bound_loss
 
 
 def make_loss(
     model: Model,
     graph: Any,
-    projection: Projection | None,
-    log_prior: Float[ndarray, " angle"],
-    angle_prior: tuple[float, float],
+    projection: Projection,
+    expanded: bool,
+    angle_prior: AnglePrior,
+    objective: ObjectiveConfig,
 ) -> Any:
-    """(params, batch of features, key) to (minus the bound, its parts).
+    """(params, batch of features, progress, key) to (minus the bound, its parts).
 
     Args:
         graph: Of the networks, as `nnx.split` gives it.
-        projection: To expand compressed features at every step; None if they are
-            expanded already.
-        log_prior: Of the angle grid: log density times 2 pi.
-        angle_prior: The same prior as location and concentration.
+        expanded: Whether the features are; if not, they are at every step.
     """
-    prior = jnp.asarray(log_prior)
 
     def loss(
-        params: Any, batch: dict[str, Array], key: PRNGKey
+        params: Any, batch: dict[str, Array], progress: Float[Array, ""], key: PRNGKey
     ) -> tuple[Array, dict[str, Array]]:
         networks: Any = nnx.merge(graph, params)
-        if projection is not None:
+        if not expanded:
             batch = model.expand(projection, batch)
-        if isinstance(model, SteerableModel):
-            return steerable_loss(model, networks, batch, prior, key)
-        return affine_loss(model, networks, batch, angle_prior, key)
+        return bound_loss(
+            model, networks, projection, batch, angle_prior, objective, progress, key
+        )
 
     return loss

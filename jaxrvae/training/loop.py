@@ -16,16 +16,17 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from jaxrvae._checks import RunError
 from jaxrvae._compile import compile_lightly
-from jaxrvae._typing import Array, PRNGKey
+from jaxrvae._typing import Array, Float, PRNGKey, ndarray
 from jaxrvae.config import TrainingConfig
 from jaxrvae.training.checkpoint import RunDirectory
 
 Params = Any
-Loss = Callable[[Params, Any, PRNGKey], tuple[Array, dict[str, Array]]]
+Loss = Callable[[Params, Any, Array, PRNGKey], tuple[Array, dict[str, Array]]]
 LEAST_STEPS = 4000
 
 
@@ -72,7 +73,8 @@ def train(
     """Parameters after all epochs, taken up where the run directory left off.
 
     Args:
-        loss: (params, a batch of the features, key) to (scalar, its parts).
+        loss: (params, a batch of the features, share of the training that is over,
+            key) to (scalar, its parts).
         features: A pytree of arrays with the images along their first axis.
         run_dir: Where checkpoints go; without it nothing is written.
         fingerprint: What must agree for a checkpoint there to be taken up.
@@ -99,7 +101,7 @@ def train(
         start = time.perf_counter()
         epoch_step = (
             jax.jit(_make_epoch(loss, optimizer, steps, batch_size))
-            .lower(state, features, key)
+            .lower(state, features, _begun(first, epochs), key)
             .compile()
         )
         compile_seconds = time.perf_counter() - start
@@ -108,7 +110,8 @@ def train(
         before = state, len(history)
         for epoch in range(first, epochs):
             start = time.perf_counter()
-            new, metrics = epoch_step(state, features, jax.random.fold_in(key, epoch))
+            epoch_key = jax.random.fold_in(key, epoch)
+            new, metrics = epoch_step(state, features, _begun(epoch, epochs), epoch_key)
             row = {name: float(value) for name, value in metrics.items()}
             seconds = time.perf_counter() - start
             started = row.pop("first_loss")
@@ -146,35 +149,43 @@ def _make_epoch(
     optimizer: optax.GradientTransformation,
     steps: int,
     batch_size: int,
-) -> Callable[[Any, Any, PRNGKey], tuple[Any, dict[str, Array]]]:
-    """(state, features, key) to (state, means over the epoch), to be compiled.
+) -> Callable[[Any, Any, Array, PRNGKey], tuple[Any, dict[str, Array]]]:
+    """(state, features, begun, key) to (state, means over the epoch), to be compiled.
 
+    `begun` has the shares of the training that are over before and after the epoch;
     `first_loss`, beside the means, is that of the state given.
     """
 
-    def epoch(state: Any, features: Any, key: PRNGKey) -> tuple[Any, dict[str, Array]]:
+    def epoch(
+        state: Any, features: Any, begun: Array, key: PRNGKey
+    ) -> tuple[Any, dict[str, Array]]:
         order_key, noise_key = jax.random.split(key)
         num_images = len(jax.tree.leaves(features)[0])
         order = jax.random.permutation(order_key, num_images)
         batches = order[: steps * batch_size].reshape(steps, batch_size)
         keys = jax.random.split(noise_key, steps)
+        shares = begun[0] + (begun[1] - begun[0]) * jnp.arange(steps) / steps
 
-        def step(state: Any, inputs: tuple[Array, PRNGKey]) -> tuple[Any, Any]:
+        def step(state: Any, inputs: tuple[Array, Array, PRNGKey]) -> tuple[Any, Any]:
             params, optimizer_state = state
-            index, step_key = inputs
+            index, progress, step_key = inputs
             batch = jax.tree.map(lambda values: values[index], features)
             (value, parts), slope = jax.value_and_grad(loss, has_aux=True)(
-                params, batch, step_key
+                params, batch, progress, step_key
             )
             updates, optimizer_state = optimizer.update(slope, optimizer_state, params)
             params = optax.apply_updates(params, updates)
             return (params, optimizer_state), {"loss": value, **parts}
 
-        state, metrics = jax.lax.scan(step, state, (batches, keys))
+        state, metrics = jax.lax.scan(step, state, (batches, shares, keys))
         means = jax.tree.map(jnp.mean, metrics)
         return state, {**means, "first_loss": metrics["loss"][0]}
 
     return epoch
+
+
+def _begun(epoch: int, epochs: int) -> Float[ndarray, "2"]:
+    return np.array([epoch / epochs, (epoch + 1) / epochs], np.float32)
 
 
 def _diverged(epoch: int, run_dir: object, history: list[dict[str, float]]) -> str:

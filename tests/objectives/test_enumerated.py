@@ -6,11 +6,11 @@ from flax import nnx
 from scipy import stats
 from scipy.special import i0
 
-from jaxrvae.config import ModelConfig
+from jaxrvae.config import ModelConfig, ObjectiveConfig
 from jaxrvae.models import apply
 from jaxrvae.models.affine import AffineModel
 from jaxrvae.models.build import build_model
-from jaxrvae.objectives.enumerated import affine_loss
+from jaxrvae.objectives.bound import bound_loss
 
 SIZE, NUMBER = 16, 3
 render = jax.jit(AffineModel.render)
@@ -34,6 +34,11 @@ def prepared(**options):
     projection = apply.project(model)
     found = apply.features(model, projection, jnp.asarray(images), True)
     return model, graph, params, found
+
+
+def affine_loss(model, networks, found, angle_prior, key, progress=1.0):
+    prior, over = (jnp.zeros(96), angle_prior), jnp.float32(progress)
+    return bound_loss(model, networks, {}, found, prior, ObjectiveConfig(), over, key)
 
 
 def slow_loss(model, networks, found, angle_prior, key):

@@ -11,10 +11,10 @@ TARGETS = jnp.asarray(np.random.default_rng(0).normal(3.0, 1.0, (64, 2)), jnp.fl
 START = {"mean": jnp.zeros(2)}
 
 
-def loss(params, batch, key):
+def loss(params, batch, progress, key):
     draw = 0.1 * jax.random.normal(key, (2,))
     value = jnp.square(batch["x"] - params["mean"] - draw).sum(1).mean()
-    return value, {"part": 2 * value}
+    return value, {"part": 2 * value, "progress": progress}
 
 
 def config(**options):
@@ -51,8 +51,11 @@ def test_history_has_a_row_an_epoch(whole):
     assert [row["epoch"] for row in whole.history] == [1, 2, 3, 4, 5, 6]
     assert [row["step"] for row in whole.history] == [4, 8, 12, 16, 20, 24]
     for row in whole.history:
-        assert set(row) == {"epoch", "step", "loss", "part", "seconds"}
+        assert set(row) == {"epoch", "step", "loss", "part", "progress", "seconds"}
         assert row["part"] == pytest.approx(2 * row["loss"], rel=1e-5)
+        # four steps an epoch; a step's share is that before it
+        before = (row["epoch"] - 1 + 1.5 / 4) / 6
+        assert row["progress"] == pytest.approx(before, rel=1e-5)
     assert whole.compile_seconds > 0
 
 
@@ -115,8 +118,8 @@ def test_a_stopped_run_goes_on_where_it_was(whole, tmp_path):
 def breaks_beyond(level):
     """A loss that is no number once the mean has passed the level."""
 
-    def breaking(params, batch, key):
-        value, parts = loss(params, batch, key)
+    def breaking(params, batch, progress, key):
+        value, parts = loss(params, batch, progress, key)
         broken = jnp.where(params["mean"].max() > level, jnp.nan, value)
         return broken, parts
 

@@ -1,6 +1,5 @@
-"""The bound of the steerable model: angle and shift are integrated out.
+"""The likelihood of the steerable model: angle and shift are integrated out.
 
-Only the content is sampled.
 `log p(x | z) = log int p(pose) N(x; image(z, pose), noise^2) d pose`. On a grid of
 poses that is a logsumexp of correlations; where the noise is small the posterior is
 narrower than the grid's step, and the peak's integral is had at its top instead.
@@ -10,41 +9,49 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrvae._typing import Array, Float, Int, PRNGKey
-from jaxrvae.models.steerable import Features, SteerableModel, SteerableNetworks
+from jaxrvae._typing import Array, Float, Int
+from jaxrvae.models.likelihoods import log_partition
+from jaxrvae.models.steerable import (
+    Features,
+    Projection,
+    SteerableModel,
+    SteerableNetworks,
+)
 from jaxrvae.models.surface import highest, log_peak
-from jaxrvae.objectives.elbo import kl_normal
 
 NEAR = 4  # steps of the grid of angles to either side: one peak, where it is narrow
 
 
-def steerable_loss(
+def explain(
     model: SteerableModel,
     networks: SteerableNetworks,
+    projection: Projection,
     features: Features,
+    canonical: Float[Array, "batch reals"],
     log_prior: Float[Array, " angle"],
-    key: PRNGKey,
-) -> tuple[Float[Array, ""], dict[str, Array]]:
-    """Minus the bound, nats per image, and its parts.
+) -> Float[Array, " batch"]:
+    """Log p(image | canonical image), pose integrated out."""
+    if model.likelihood == "gaussian":
+        variance = networks.noise**2
+        return marginal_log_likelihood(model, features, canonical, variance, log_prior)
+    harmonics = model.harmonics(networks, features, canonical, log_prior)
+    above = natural_pixels(model, projection, canonical)
+    background = networks.background[...]
+    partition = log_partition(model.likelihood, above + background).sum((1, 2))
+    level = (above.sum(1) * model.offset + features["total"] * background).sum(-1)
+    return log_mean_exp(model, harmonics) + level - partition + features["base"]
 
-    Args:
-        log_prior: Of the grid's angles, log density times 2 pi: 0 if uniform.
-        key: For one sample of the content.
-    """
-    mean, log_std = model.content(networks, features)
-    content = mean + jnp.exp(log_std) * jax.random.normal(key, mean.shape)
-    canonical = model.canonical(networks, content)
-    variance = networks.noise**2
-    log_likelihood = marginal_log_likelihood(
-        model, features, canonical, variance, log_prior
-    )
-    kl_content = kl_normal(mean, log_std).sum(-1)
-    loss = (kl_content - log_likelihood).mean()
-    return loss, {
-        "log_likelihood": log_likelihood.mean(),
-        "kl_content": kl_content.mean(),
-        "noise": networks.noise,
-    }
+
+def natural_pixels(
+    model: SteerableModel,
+    projection: Projection,
+    canonical: Float[Array, "batch reals"],
+) -> Float[Array, "batch pixel channel"]:
+    """Natural parameters of the canonical images, less the background."""
+    basis, channels = projection["pixels"], model.shape[2]
+    parts = canonical.reshape(-1, 2, channels, model.basis.num_coefs)
+    own = parts.swapaxes(1, 2).reshape(-1, channels, 2 * model.basis.num_coefs)
+    return jnp.einsum("pt,bct->bpc", basis, own)
 
 
 def marginal_log_likelihood(
@@ -54,7 +61,7 @@ def marginal_log_likelihood(
     variance: Float[Array, ""],
     log_prior: Float[Array, " angle"],
 ) -> Float[Array, " batch"]:
-    """Log p(image | canonical image), pose integrated out, over the band's modes."""
+    """The same for Gaussian noise, over the band's modes."""
     harmonics = model.fold(features["coefs"], canonical) / variance
     harmonics += model.prior_harmonics(log_prior)
     correlation = log_mean_exp(model, harmonics)

@@ -8,8 +8,8 @@ from scipy.special import ive, logsumexp
 
 from jaxrvae.geometry.polar import fourier_bessel, turn
 from jaxrvae.models import apply
+from jaxrvae.models.marginal import marginal_log_likelihood
 from jaxrvae.models.steerable import SteerableModel
-from jaxrvae.objectives.marginal import marginal_log_likelihood
 
 SIZE, FREQUENCY, NUMBER = 16, 0.2, 6
 BASIS = fourier_bessel(SIZE, SIZE, FREQUENCY)
@@ -28,7 +28,7 @@ def make_model(ticks=(0.0,), num_angles=96):
 
 
 def features_of(model, images):
-    return apply.features(model, apply.project(model), images, True)
+    return apply.features(model, jax.jit(type(model).projection)(model), images, True)
 
 
 def smooth_canonical(number=NUMBER, seed=0):

@@ -1,0 +1,156 @@
+"""The bound on log p(image): the content is sampled, class and pose are not.
+
+`E_q(z) [log p(x | z)] - KL(q(z) | p(z))`, where log p(x | z) has the pose integrated
+out (steerable) or bounded (affine) and the class summed out; with several samples the
+importance-weighted bound.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy.special import logsumexp
+
+from jaxrvae._typing import Array, Float, PRNGKey
+from jaxrvae.config import ObjectiveConfig
+from jaxrvae.models.affine import AffineModel
+from jaxrvae.models.build import Model
+from jaxrvae.models.known import join_classes, of_every_class
+from jaxrvae.models.marginal import explain
+from jaxrvae.models.steerable import Features, Projection, SteerableModel
+from jaxrvae.objectives.elbo import kl_normal
+from jaxrvae.objectives.enumerated import bound_over_poses
+from jaxrvae.priors.content import log_normal, log_prior
+
+AnglePrior = tuple[Float[Array, " angle"], tuple[float, float]]
+Pair = tuple[Float[Array, " batch"], Float[Array, " batch"]]
+
+
+def bound_loss(
+    model: Model,
+    networks: Any,
+    projection: Projection,
+    features: Features,
+    angle_prior: AnglePrior,
+    objective: ObjectiveConfig,
+    progress: Float[Array, ""],
+    key: PRNGKey,
+) -> tuple[Float[Array, ""], dict[str, Array]]:
+    """Minus the bound, nats per image, and its parts.
+
+    Args:
+        angle_prior: On the grid of angles, log density times 2 pi; and the same as
+            location and concentration.
+        progress: Share of the training that is over.
+    """
+    query = model.query(networks, features)
+    mean, log_std = query.content, query.content_log_std
+    content_key, pose_keys = _split(model, key)
+
+    def encode(pseudo: Array) -> tuple[Array, Array]:
+        return encode_features(model, networks, pseudo)
+
+    def sample(key: PRNGKey, pose_keys: Any) -> tuple[Array, Pair]:
+        content = mean + jnp.exp(log_std) * jax.random.normal(key, mean.shape)
+        inputs = of_every_class(features, model.num_classes, content)
+        explained = _explainer(
+            model,
+            networks,
+            projection,
+            features,
+            query,
+            angle_prior,
+            progress,
+            pose_keys,
+        )
+        if model.num_classes == 1:
+            return content, explained(inputs[0])
+        bounds, likelihoods = jax.vmap(explained)(inputs)
+        return content, (
+            join_classes(features, bounds),
+            join_classes(features, likelihoods),
+        )
+
+    parts = {"noise": networks.noise}
+    if objective.num_samples > 1:
+        keys = [jax.random.split(k, objective.num_samples) for k in (content_key,)]
+        more = [jax.random.split(k, objective.num_samples) for k in pose_keys]
+        content, (bound, likelihood) = jax.vmap(sample)(keys[0], more)
+        ratio = log_normal(content, mean, log_std)
+        ratio -= log_prior(networks.prior, content, encode)
+        value = logsumexp(bound - ratio, axis=0) - np.log(objective.num_samples)
+        parts |= {"log_likelihood": likelihood.mean(), "kl_content": ratio.mean()}
+        return -value.mean(), parts
+    content, (bound, likelihood) = sample(content_key, pose_keys)
+    if networks.prior is None:
+        kl = kl_normal(mean, log_std)
+    else:
+        ratio = log_normal(content, mean, log_std)
+        ratio -= log_prior(networks.prior, content, encode)
+        kl = ratio[:, None]
+    parts |= {"log_likelihood": likelihood.mean(), "kl_content": kl.sum(-1).mean()}
+    if objective == ObjectiveConfig():
+        return (kl.sum(-1) - bound).mean(), parts
+    cost = kl_cost(kl, objective, progress, mean.shape[1])
+    return cost - bound.mean(), parts
+
+
+def kl_cost(
+    kl: Float[Array, "batch part"],
+    objective: ObjectiveConfig,
+    progress: Float[Array, ""],
+    content_dim: int,
+) -> Float[Array, ""]:
+    """What the content's KL costs at this point of the training.
+
+    Args:
+        kl: Nats, of each content number or of all together.
+    """
+    risen = jnp.clip(progress / objective.ramp, 0.0, 1.0) if objective.ramp else 1.0
+    mean = kl.mean(0)
+    if objective.capacity is not None:
+        distance = jnp.abs(mean.sum() - risen * objective.capacity)
+        return objective.capacity_weight * distance
+    free = objective.free_bits * content_dim / kl.shape[1]
+    return risen * objective.beta * jnp.maximum(mean, free).sum()
+
+
+def encode_features(model: Model, networks: Any, pseudo: Array) -> tuple[Array, Array]:
+    """The content posterior of what the encoder reads, nothing else being known."""
+    query = model.query(networks, {"coefs": pseudo})
+    return query.content, query.content_log_std
+
+
+def _split(model: Model, key: PRNGKey) -> tuple[PRNGKey, Any]:
+    """The content's key, and those of the pose where it is sampled."""
+    if isinstance(model, SteerableModel):
+        return key, []
+    content_key, *pose_keys = jax.random.split(key, 4)
+    return content_key, pose_keys
+
+
+def _explainer(
+    model: Model,
+    networks: Any,
+    projection: Projection,
+    features: Features,
+    query: Any,
+    angle_prior: AnglePrior,
+    progress: Float[Array, ""],
+    pose_keys: Any,
+) -> Callable[[Float[Array, "batch input"]], Pair]:
+    """Decoder's inputs to log p(x | inputs), or its bound, and the likelihood in it."""
+    density, von_mises = angle_prior
+
+    def explained(inputs: Float[Array, "batch input"]) -> Pair:
+        if isinstance(model, AffineModel):
+            return bound_over_poses(
+                model, networks, features, query, inputs, von_mises, progress, pose_keys
+            )
+        canonical = model.canonical(networks, inputs)
+        value = explain(model, networks, projection, features, canonical, density)
+        return value, value
+
+    return explained

@@ -1,0 +1,1 @@
+"""Densities of the content before any image is seen."""
