@@ -1,7 +1,7 @@
 """RVAE: the model one fits, encodes and decodes with."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
-from jaxrvae._checks import DataError, known_keys
-from jaxrvae._typing import Array, Float, ndarray
+from jaxrvae._checks import DataError, known_keys, whole
+from jaxrvae._typing import Float, ndarray
 from jaxrvae.config import (
     ModelConfig,
     ObjectiveConfig,
@@ -18,28 +18,13 @@ from jaxrvae.config import (
     from_mapping,
     to_mapping,
 )
-from jaxrvae.data.batches import as_images, check_images, known_arrays
+from jaxrvae.data.batches import as_images, check_images
 from jaxrvae.data.containers import Latents, Patches
+from jaxrvae.data.known import learn_known
 from jaxrvae.geometry.grid import shift_to_unit
-from jaxrvae.models.apply import (
-    canonical_images,
-    decode,
-    draw_prior,
-    encode,
-    features,
-    fresh_networks,
-    in_chunks,
-    project,
-)
-from jaxrvae.models.build import Model, aligner, angle_log_prior, build_model
-from jaxrvae.models.gauge import no_anchors
-from jaxrvae.models.model_file import Stored, read_model, write_model
-from jaxrvae.models.steerable import SteerableModel
+from jaxrvae.models.fitted import FittedModel, fresh_model
+from jaxrvae.models.model_file import read_model, write_model
 from jaxrvae.objectives.build import make_loss
-
-FEATURE_BYTES = 2**30  # kept on the device at most; beyond, made step by step
-PRIOR_SAMPLE = 10_000  # draws, for its quantiles
-GAUGE_SAMPLE = 2000  # images, at most, whose contents the gauge's anchors stand for
 
 
 class RVAE:
@@ -108,11 +93,7 @@ class RVAE:
         self.config = ModelConfig(**{name: given[name] for name in fields})
         self.history = pd.DataFrame()
         self.metadata: dict[str, Any] = {}
-        self._model: Model | None = None
-        self._params: Any = None
-        self._graph: Any = None
-        self._projection: Any = None
-        self._gauge = no_anchors(content_dim)
+        self._fit: FittedModel | None = None
 
     def fit(
         self,
@@ -157,26 +138,19 @@ class RVAE:
 
         images = as_images(patches)
         check_images(images, self.config.likelihood_kind)
-        conditions = None if conditions is None else np.asarray(conditions)
-        columns = 0 if conditions is None else int(np.prod(conditions.shape[1:]))
-        config = dataclasses.replace(self.config, condition_dim=columns)
-        known = known_arrays(
-            labels, conditions, len(images), config.num_classes, columns
-        )
+        known = learn_known(self.config.num_classes, conditions, len(images))
+        given = known.arrays(labels, conditions, len(images))
+        config = dataclasses.replace(self.config, condition_dim=known.condition_dim)
         aim = from_mapping(ObjectiveConfig, objective or {})
         training = TrainingConfig(
             epochs=epochs,
             batch_size=batch_size,
             learning_rate=learning_rate,
-            seed=self.config.seed,
+            seed=config.seed,
             save_seconds=save_seconds,
         )
-        before = self.config, self._model, self._graph, self._projection
-        self.config, self._model = config, build_model(config, images)
-        self._graph, params = fresh_networks(self._model, config, images)
-        self._projection = project(self._model)
         fingerprint: dict[str, Any] = {
-            "model": to_mapping(self.config),
+            "model": to_mapping(config),
             "training": to_mapping(training),
         }
         if aim != ObjectiveConfig():
@@ -184,39 +158,24 @@ class RVAE:
         del fingerprint["training"]["save_seconds"]  # changes nothing that is learned
         if run_dir is not None:
             fingerprint["data"] = data_fingerprint(images)
-            fingerprint |= {name: data_fingerprint(v) for name, v in known.items()}
-        expanded = self._is_small(images)
-        found = in_chunks(self._feature_chunk(expanded), images) | known
-        prior = self.config.angle_prior or {"loc": 0.0, "concentration": 0.0}
+            fingerprint |= {name: data_fingerprint(v) for name, v in given.items()}
+        fresh = fresh_model(config, known, images)
+        found = fresh.features(images) | given
         try:
             fitted = train(
-                make_loss(
-                    self._model,
-                    self._graph,
-                    self._projection,
-                    expanded,
-                    (
-                        jnp.asarray(angle_log_prior(config)),
-                        (prior["loc"], prior["concentration"]),
-                    ),
-                    aim,
-                ),
-                params,
+                make_loss(fresh, fresh.is_small(len(images)), aim),
+                fresh.params,
                 {name: jnp.asarray(values) for name, values in found.items()},
                 training,
                 run_dir=run_dir,
                 fingerprint=fingerprint,
                 progress=progress,
             )
-        except BaseException as error:
-            if isinstance(error, Diverged) and error.fitted.history:
-                self._keep(error.fitted, {"images": images} | known)
-            else:
-                self.config, self._model, self._graph, self._projection = before
+        except Diverged as error:
+            if error.fitted.history:
+                self._keep(fresh, error.fitted, {"images": images} | given)
             raise
-        self._keep(fitted, {"images": images} | known)
-        offset, scale = np.asarray(self._model.offset), np.asarray(self._model.scale)
-        self.metadata |= {"subtracted": offset.tolist(), "divided_by": scale.tolist()}
+        self._keep(fresh, fitted, {"images": images} | given)
         return self
 
     def encode(
@@ -228,9 +187,7 @@ class RVAE:
             labels: (n,) classes where they are known, -1 elsewhere; None: of none.
             conditions: As many a patch as the model was fitted with.
         """
-        found = in_chunks(
-            self._encode_chunk, self._checked(patches, labels, conditions)
-        )
+        found = self._fitted().encode(self._checked(patches, labels, conditions))
         number = len(found["content"])
         if isinstance(patches, Patches):
             table = patches.table
@@ -259,9 +216,10 @@ class RVAE:
             shift: Pixels (dx, dy), dy downwards; one, or one an image.
             scale: Relative size; one, or one an image.
             label: Class; one, or one an image. None: 0.
-            condition: Numbers; one row, or one an image. None: 0.
+            condition: Numbers; one row, or one an image. None: the mean of those
+                fitted with.
         """
-        model = self._fitted()
+        fitted = self._fitted()
         content = np.atleast_2d(np.asarray(content, np.float32))
         if content.ndim != 2 or content.shape[1] != self.config.content_dim:
             raise ValueError(
@@ -272,14 +230,13 @@ class RVAE:
         poses = np.concatenate(
             [
                 np.broadcast_to(np.asarray(angle, np.float32), (number,))[:, None],
-                np.asarray(shift_to_unit(jnp.asarray(moved), model.shape)),
+                np.asarray(shift_to_unit(jnp.asarray(moved), fitted.model.shape)),
                 np.broadcast_to(np.asarray(scale, np.float32), (number,))[:, None],
             ],
             axis=1,
         )
-        both = np.concatenate([self._inputs(content, label, condition), poses], axis=1)
-        images = in_chunks(self._decode_chunk, both)["images"]
-        return images[..., 0] if model.shape[2] == 1 else images
+        images = fitted.decode(fitted.known.inputs(content, label, condition), poses)
+        return images[..., 0] if fitted.model.shape[2] == 1 else images
 
     def reconstruct(
         self, patches: Patches | ndarray, labels: Any = None, conditions: Any = None
@@ -311,7 +268,7 @@ class RVAE:
             (rows, columns, row, col[, channel]).
         """
         rows, columns = shape
-        quantile = self._quantiles()
+        quantile = self._fitted().prior_quantiles
         content = np.zeros((rows, columns, self.config.content_dim), np.float32)
         content[:] = quantile(np.array([0.5]))[0]
         content[..., 0] = quantile((np.arange(columns) + 0.5) / columns)[:, 0]
@@ -322,11 +279,31 @@ class RVAE:
         images = self.decode(flat, label=label, condition=condition)
         return images.reshape(rows, columns, *images.shape[1:])
 
+    def log_evidence(
+        self,
+        patches: Patches | ndarray,
+        num_samples: int = 100,
+        labels: Any = None,
+        conditions: Any = None,
+    ) -> Float[ndarray, " n"]:
+        """Importance-weighted bound on log p(patch), nats, over all its pixels.
+
+        Args:
+            num_samples: Of the content; more of them make the bound tighter.
+            labels, conditions: As `encode` takes them.
+
+        Source: Burda et al. 2016, arXiv:1509.00519.
+        """
+        from jaxrvae.objectives.evidence import log_evidence
+
+        whole("num_samples", num_samples, 1)
+        given = self._checked(patches, labels, conditions)
+        return log_evidence(self._fitted(), given, num_samples)
+
     def save(self, path: str | Path) -> None:
         """Write the fitted model to one file (NumPy's npz; nothing is pickled)."""
         notes = {"history": self.history.to_dict("list"), "metadata": self.metadata}
-        model, networks = self._fitted(), (self._graph, self._params)
-        write_model(path, Stored(self.config, model, *networks, self._gauge, notes))
+        write_model(path, self._fitted(), notes)
 
     @classmethod
     def load(cls, path: str | Path) -> "RVAE":
@@ -335,107 +312,45 @@ class RVAE:
         Raises:
             DataError: If the file is missing or is not such a model.
         """
-        stored = read_model(path)
-        rvae = model_from(to_mapping(stored.config))
-        rvae._model, rvae._gauge = stored.model, stored.gauge
-        rvae._graph, rvae._params = stored.graph, stored.params
-        rvae._projection = project(stored.model)
-        rvae.history = pd.DataFrame(stored.notes["history"])
-        rvae.metadata = stored.notes["metadata"]
+        fitted, notes = read_model(path)
+        rvae = model_from(to_mapping(fitted.config))
+        rvae._fit = fitted
+        rvae.history = pd.DataFrame(notes["history"])
+        rvae.metadata = notes["metadata"]
         return rvae
 
-    def _feature_chunk(self, expanded: bool) -> Any:
-        """Images to what training reads of them."""
-        model, projection = self._fitted(), self._projection
-        return lambda images: features(model, projection, images, expanded)
-
-    def _is_small(self, images: ndarray) -> bool:
-        """Whether all features fit on the device at once."""
-        model = self._fitted()
-        places = model.num_places if isinstance(model, SteerableModel) else 1
-        return 8 * len(images) * places * len(model.orders) <= FEATURE_BYTES
-
-    def _encode_chunk(self, given: dict[str, Array]) -> dict[str, Array]:
-        log_prior = jnp.asarray(angle_log_prior(self.config))
-        return encode(
-            self._fitted(),
-            self._graph,
-            self._params,
-            self._projection,
-            self._gauge,
-            given,
-            log_prior,
-        )
-
-    def _decode_chunk(self, both: Array) -> dict[str, Array]:
-        model, projection = self._fitted(), self._projection
-        assert projection is not None
-        params, gauge = self._params, self._gauge
-        images = decode(model, self._graph, params, projection, gauge, both)
-        return {"images": images}
-
-    def _keep(self, fitted: Any, given: dict[str, ndarray]) -> None:
-        """The fitted weights, and the gauge that goes with them."""
-        from jaxrvae.models.anchors import align, choose_anchors
-
-        self._params, model, config = fitted.params, self._fitted(), self.config
-        self._gauge = no_anchors(config.content_dim + config.known_dim)
-        step = -(-len(given["images"]) // GAUGE_SAMPLE)
-        sample = {name: values[::step] for name, values in given.items()}
-        found = in_chunks(self._encode_chunk, sample)
-        label = found["class_probabilities"].argmax(1)
-        inputs = self._inputs(found["content"], label, sample.get("condition"))
-        anchors = choose_anchors(inputs, among=config.known_dim > 0)
-        canonical = canonical_images(model, self._graph, self._params, anchors)
-        judge = aligner(model)
-        projection = self._projection if judge is model else project(judge)
-        self._gauge = align(judge, projection, anchors, canonical)
+    def _keep(self, fresh: FittedModel, fitted: Any, given: dict[str, ndarray]) -> None:
+        """What training gave back, with its gauge."""
+        weighted = dataclasses.replace(fresh, params=fitted.params)
+        self._fit = weighted.settled(given)
+        self.config = fresh.config
         self.history = pd.DataFrame(fitted.history)
         self.history.attrs["compile_seconds"] = fitted.compile_seconds
+        model, known = fresh.model, fresh.known
+        self.metadata |= {
+            "subtracted": np.asarray(model.offset).tolist(),
+            "divided_by": np.asarray(model.scale).tolist(),
+        }
+        if known.condition_dim:
+            self.metadata["condition_subtracted"] = list(known.subtracted)
+            self.metadata["condition_divided_by"] = list(known.divided_by)
 
-    def _inputs(
-        self, content: Float[ndarray, "n latent"], label: Any, condition: Any
-    ) -> Float[ndarray, "n input"]:
-        """The decoder's: contents with what is known beside them."""
-        parts, number = [np.asarray(content, np.float32)], len(content)
-        if self.config.num_classes > 1:
-            chosen = np.broadcast_to(0 if label is None else label, (number,))
-            parts.append(np.eye(self.config.num_classes, dtype=np.float32)[chosen])
-        if self.config.condition_dim:
-            row = np.asarray(0.0 if condition is None else condition, np.float32)
-            row = row[:, None] if row.shape == (number,) else row
-            parts.append(np.broadcast_to(row, (number, self.config.condition_dim)))
-        return np.concatenate(parts, axis=1, dtype=np.float32)
-
-    def _quantiles(self) -> Callable[[ndarray], ndarray]:
-        """Shares (n,) to contents (n, latent): the prior's quantiles."""
-        from scipy.stats import norm
-
-        if self.config.prior in (None, "normal"):
-            return lambda share: np.repeat(
-                norm.ppf(share)[:, None], self.config.content_dim, 1
-            )
-        sizes = (PRIOR_SAMPLE, self.config.content_dim)
-        drawn = draw_prior(self._fitted(), self._graph, self._params, *sizes)
-        return lambda share: np.quantile(drawn, share, axis=0)
-
-    def _fitted(self) -> Model:
-        if self._model is None:
+    def _fitted(self) -> FittedModel:
+        if self._fit is None:
             raise ValueError("the model is not fitted; call fit(patches) or RVAE.load.")
-        return self._model
+        return self._fit
 
     def _checked(
-        self, patches: Patches | ndarray, labels: Any = None, conditions: Any = None
+        self, patches: Patches | ndarray, labels: Any, conditions: Any
     ) -> dict[str, ndarray]:
         """The patches as arrays that the fitted model takes."""
-        model, images, config = self._fitted(), as_images(patches), self.config
-        if images.shape[1:] != model.shape:
+        fitted, images = self._fitted(), as_images(patches)
+        if images.shape[1:] != fitted.model.shape:
             raise DataError(
                 f"patches are {images.shape[1:]} (row, col, channel); the model was "
-                f"fitted on {model.shape}. Cut them alike."
+                f"fitted on {fitted.model.shape}. Cut them alike."
             )
-        sizes = (len(images), config.num_classes, config.condition_dim)
-        return {"images": images} | known_arrays(labels, conditions, *sizes)
+        return {"images": images} | fitted.known.arrays(labels, conditions, len(images))
 
 
 def model_from(config: Mapping[str, Any]) -> RVAE:

@@ -220,6 +220,25 @@ class AffineModel:
         lookup = cubic if self.interpolation == "cubic" else bilinear
         return lookup(canonical, seen)
 
+    def posed(
+        self,
+        networks: AffineNetworks,
+        inputs: Float[Array, "batch input"],
+        points: Float[Array, "height width 2"],
+        angle: Float[Array, "batch turn"],
+        shift: Float[Array, "batch turn 2"],
+    ) -> Float[Array, "batch turn height width channel"]:
+        """Every image at poses of its own, with its background, seen at points."""
+        still = jnp.zeros(2)
+
+        def rendered(image: Array, angle: Array, shift: Array) -> Array:
+            moved = shift if self.shift_std > 0 else still
+            return self.render(image, points, angle, moved, jnp.ones(()))
+
+        canonical = self.canonical(networks, inputs)
+        images = jax.vmap(jax.vmap(rendered, (None, 0, 0)))(canonical, angle, shift)
+        return images + networks.background[...]
+
     def recorded(
         self, networks: AffineNetworks, rendered: Float[Array, "*n channel"]
     ) -> Float[Array, "*n channel"]:

@@ -83,16 +83,8 @@ def _fit(
     images: Float[Array, "batch height width channel"],
 ) -> Float[Array, "batch turn"]:
     """Log likelihood of each copy's pose, the encoder's word being a prior."""
-    points, one = pixel_grid(*model.shape[:2]), jnp.ones(())
-    angle = model.turns() + query.offset
-
-    def rendered(image: Array, angle: Array, shift: Array) -> Array:
-        moved = shift if model.shift_std > 0 else jnp.zeros(2)
-        return model.render(image, points, angle, moved, one)
-
-    canonical = model.canonical(networks, inputs)
-    posed = jax.vmap(jax.vmap(rendered, (None, 0, 0)))(canonical, angle, query.shift)
-    posed = posed + networks.background[...]
+    points, angle = pixel_grid(*model.shape[:2]), model.turns() + query.offset
+    posed = model.posed(networks, inputs, points, angle, query.shift)
     fit = log_likelihood(model.likelihood, images[:, None], posed, networks.noise)
     return fit + jax.nn.log_softmax(query.logits)
 

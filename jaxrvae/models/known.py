@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxrvae._typing import Array, Float
-from jaxrvae.data.batches import UNKNOWN
+from jaxrvae.data.known import UNKNOWN
 
 
 def known_numbers(

@@ -14,43 +14,30 @@ from jaxrvae._checks import DataError, existing_file
 from jaxrvae._typing import ndarray
 from jaxrvae._version import __version__
 from jaxrvae.config import ModelConfig, from_mapping, to_mapping
+from jaxrvae.data.known import Known
 from jaxrvae.geometry.polar import PolarBasis
-from jaxrvae.models.apply import fresh_networks
-from jaxrvae.models.build import Model, build_model
+from jaxrvae.models.build import build_model
+from jaxrvae.models.fitted import FittedModel, leaf_names, with_fresh_weights
 from jaxrvae.models.gauge import Gauge
 
 
-@dataclasses.dataclass(frozen=True)
-class Stored:
-    """What a fitted model's file holds.
+def write_model(path: str | Path, fitted: FittedModel, notes: dict[str, Any]) -> None:
+    """Write the file; one that stands there is replaced at once or not at all.
 
-    Attributes:
-        graph, params: Of the networks, as `nnx.split` gives them.
+    Args:
         notes: Anything that JSON takes.
     """
-
-    config: ModelConfig
-    model: Model
-    graph: Any
-    params: Any
-    gauge: Gauge
-    notes: dict[str, Any]
-
-
-def write_model(path: str | Path, stored: Stored) -> None:
-    """Write the file; one that stands there is replaced at once or not at all."""
-    basis = stored.model.basis
-    leaves = {
-        f"params/{jax.tree_util.keystr(place)}": np.asarray(leaf)
-        for place, leaf in jax.tree_util.tree_leaves_with_path(stored.params)
-    }
-    notes = {
+    model, gauge = fitted.model, fitted.gauge
+    names, leaves = leaf_names(fitted.params), jax.tree.leaves(fitted.params)
+    weights = {f"params/{n}": np.asarray(v) for n, v in zip(names, leaves, strict=True)}
+    notes = notes | {
         "version": __version__,
-        "config": to_mapping(stored.config),
-        "shape": stored.model.shape,
-        "orders": basis.orders,
-        "radius": basis.radius,
-        **stored.notes,
+        "config": to_mapping(fitted.config),
+        "known": dataclasses.asdict(fitted.known),
+        "shape": model.shape,
+        "orders": model.basis.orders,
+        "radius": model.basis.radius,
+        "rest_std": fitted.rest_std,
     }
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -59,19 +46,19 @@ def write_model(path: str | Path, stored: Stored) -> None:
         np.savez(
             file,
             notes=np.array(json.dumps(notes)),
-            table=basis.table,
-            offset=stored.model.offset,
-            scale=stored.model.scale,
-            anchors=stored.gauge.content,
-            anchor_angle=stored.gauge.angle,
-            anchor_shift=stored.gauge.shift,
-            **leaves,  # pyright: ignore[reportArgumentType]
+            table=model.basis.table,
+            offset=model.offset,
+            scale=model.scale,
+            anchors=gauge.content,
+            anchor_angle=gauge.angle,
+            anchor_shift=gauge.shift,
+            **weights,  # pyright: ignore[reportArgumentType]
         )
     aside.replace(path)
 
 
-def read_model(path: str | Path) -> Stored:
-    """What `write_model` wrote.
+def read_model(path: str | Path) -> tuple[FittedModel, dict[str, Any]]:
+    """What `write_model` wrote: the model and the notes.
 
     Raises:
         DataError: If the file is missing or is not such a model.
@@ -88,9 +75,14 @@ def read_model(path: str | Path) -> Stored:
         ) from error
 
 
-def _from_arrays(arrays: Mapping[str, ndarray]) -> Stored:
+def _from_arrays(arrays: Mapping[str, ndarray]) -> tuple[FittedModel, dict[str, Any]]:
     notes = json.loads(str(arrays["notes"]))
     config = from_mapping(ModelConfig, notes["config"])
+    known = Known(
+        notes["known"]["num_classes"],
+        tuple(notes["known"]["subtracted"]),
+        tuple(notes["known"]["divided_by"]),
+    )
     blank = np.zeros((1, *notes["shape"]), np.float32)
     model = dataclasses.replace(
         build_model(config, blank),
@@ -98,11 +90,12 @@ def _from_arrays(arrays: Mapping[str, ndarray]) -> Stored:
         offset=jnp.asarray(arrays["offset"]),
         scale=jnp.asarray(arrays["scale"]),
     )
-    graph, fresh = fresh_networks(model, config, blank)
-    params = jax.tree_util.tree_map_with_path(
-        lambda place, _: jnp.asarray(arrays[f"params/{jax.tree_util.keystr(place)}"]),
-        fresh,
-    )
+    fresh = with_fresh_weights(config, known, model, blank)
+    leaves = [jnp.asarray(arrays[f"params/{n}"]) for n in leaf_names(fresh.params)]
+    params = jax.tree.unflatten(jax.tree.structure(fresh.params), leaves)
     names = ("anchors", "anchor_angle", "anchor_shift")
     gauge = Gauge(*(jnp.asarray(arrays[name]) for name in names))
-    return Stored(config, model, graph, params, gauge, notes)
+    loaded = dataclasses.replace(
+        fresh, params=params, gauge=gauge, rest_std=notes["rest_std"]
+    )
+    return loaded, notes

@@ -21,10 +21,14 @@ from jaxrvae.models.known import join_classes, of_every_class
 from jaxrvae.models.marginal import explain
 from jaxrvae.models.steerable import Features, Projection, SteerableModel
 from jaxrvae.objectives.elbo import kl_normal
-from jaxrvae.objectives.enumerated import bound_over_poses
+from jaxrvae.objectives.enumerated import VonMises, bound_over_poses
 from jaxrvae.priors.content import log_normal, log_prior
 
-AnglePrior = tuple[Float[Array, " angle"], tuple[float, float]]
+AnglePrior = tuple[Float[Array, " angle"], VonMises]
+# Shares of the training: until when the content is held at 0 where a class or condition
+# could say it instead, and over which it is let go. Else the content would say it all.
+HELD, LETTING_GO = 0.2, 0.3
+NUM_ROUNDS = 30  # of evening out
 Pair = tuple[Float[Array, " batch"], Float[Array, " batch"]]
 
 
@@ -48,13 +52,16 @@ def bound_loss(
     query = model.query(networks, features)
     mean, log_std = query.content, query.content_log_std
     content_key, pose_keys = _split(model, key)
+    free = jnp.ones(())
+    if model.num_classes > 1 or "condition" in features:
+        free = jnp.clip((progress - HELD) / LETTING_GO, 0.0, 1.0)
 
     def encode(pseudo: Array) -> tuple[Array, Array]:
         return encode_features(model, networks, pseudo)
 
     def sample(key: PRNGKey, pose_keys: Any) -> tuple[Array, Pair]:
         content = mean + jnp.exp(log_std) * jax.random.normal(key, mean.shape)
-        inputs = of_every_class(features, model.num_classes, content)
+        inputs = of_every_class(features, model.num_classes, free * content)
         explained = _explainer(
             model,
             networks,
@@ -68,8 +75,9 @@ def bound_loss(
         if model.num_classes == 1:
             return content, explained(inputs[0])
         bounds, likelihoods = jax.vmap(explained)(inputs)
+        even = (1 - free) * shared_evenly(jax.lax.stop_gradient(bounds))
         return content, (
-            join_classes(features, bounds),
+            join_classes(features, bounds + even),
             join_classes(features, likelihoods),
         )
 
@@ -121,6 +129,24 @@ def encode_features(model: Model, networks: Any, pseudo: Array) -> tuple[Array, 
     """The content posterior of what the encoder reads, nothing else being known."""
     query = model.query(networks, {"coefs": pseudo})
     return query.content, query.content_log_std
+
+
+def shared_evenly(bounds: Float[Array, "cls batch"]) -> Float[Array, "cls 1"]:
+    """What to add to each class's log likelihood for all to get as many images.
+
+    Without it the class that is a little better at the start gets them all.
+
+    Source: Sinkhorn 1967, Am. Math. Mon. 74, 402; Asano et al. 2020, arXiv:1911.05371.
+    """
+    num_classes, batch = bounds.shape
+
+    def even(extra: Float[Array, "cls 1"], _: None) -> tuple[Array, None]:
+        share = jax.nn.log_softmax(bounds + extra, axis=0)
+        mass = logsumexp(share, axis=1, keepdims=True)
+        return extra - mass + np.log(batch / num_classes), None
+
+    start = jnp.zeros((num_classes, 1))
+    return jax.lax.scan(even, start, None, length=NUM_ROUNDS)[0]
 
 
 def _split(model: Model, key: PRNGKey) -> tuple[PRNGKey, Any]:

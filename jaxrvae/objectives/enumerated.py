@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.scipy.special import logsumexp
 
 from jaxrvae._typing import Array, Float, PRNGKey
 from jaxrvae.geometry.grid import pixel_grid
@@ -18,6 +19,10 @@ from jaxrvae.models.affine import AffineModel, AffineNetworks, PoseQuery
 from jaxrvae.models.likelihoods import log_likelihood
 from jaxrvae.models.steerable import Features
 from jaxrvae.objectives.elbo import kl_normal
+from jaxrvae.priors.content import log_normal
+
+Scalar = float | Float[Array, ""]
+VonMises = tuple[Scalar, Scalar]  # location and concentration
 
 STRIDE = 2  # pixels, in the estimate of the likelihood
 # Gaussian noise beyond the learned one, standardized, and the share of the training
@@ -32,7 +37,7 @@ def bound_over_poses(
     features: Features,
     query: PoseQuery,
     inputs: Float[Array, "batch input"],
-    angle_prior: tuple[float, float],
+    angle_prior: VonMises,
     progress: Float[Array, ""],
     keys: Any,
 ) -> tuple[Float[Array, " batch"], Float[Array, " batch"]]:
@@ -44,24 +49,11 @@ def bound_over_poses(
         progress: Share of the training that is over; noise is added at its start.
         keys: For one sample of angle and shift, and the corner of the pixels' lattice.
     """
-    angle_key, shift_key, corner_key = keys
-    offset = query.offset + jnp.exp(query.offset_log_std) * jax.random.normal(
-        angle_key, query.offset.shape
-    )
+    *pose_keys, corner_key = keys
+    offset, shift = _draw(query, pose_keys)
     angle = model.turns() + offset
-    shift = query.shift + jnp.exp(query.shift_log_std) * jax.random.normal(
-        shift_key, query.shift.shape
-    )
     images, points = _lattice(features["images"], model.shape, corner_key)
-    canonical = model.canonical(networks, inputs)
-    one, still = jnp.ones(()), jnp.zeros(2)
-
-    def rendered(image: Array, angle: Array, shift: Array) -> Array:
-        moved = shift if model.shift_std > 0 else still
-        return model.render(image, points, angle, moved, one)
-
-    posed = jax.vmap(jax.vmap(rendered, (None, 0, 0)))(canonical, angle, shift)
-    posed = posed + networks.background[...]
+    posed = model.posed(networks, inputs, points, angle, shift)
     share = points.shape[0] * points.shape[1] / (model.shape[0] * model.shape[1])
     extra = FIRST_NOISE * jnp.clip(1 - progress / NOISY_SHARE, 0.0, 1.0)
     noise = jnp.hypot(networks.noise, extra)
@@ -70,13 +62,63 @@ def bound_over_poses(
     if model.shift_std > 0:
         kl_pose += kl_normal(query.shift, query.shift_log_std, model.shift_std).sum(-1)
     log_weights = jax.nn.log_softmax(query.logits, axis=-1)
-    loc, concentration = angle_prior
-    log_prior = concentration * (jnp.cos(angle - loc) - 1)
-    log_prior -= jnp.log(jax.scipy.special.i0e(concentration))
-    kl_turn = log_weights + np.log(model.num_turns) - log_prior
+    kl_turn = log_weights - _log_prior_of_turns(model, angle, angle_prior)
     weights = jnp.exp(log_weights)
     bound = (weights * (likelihood - kl_pose - kl_turn)).sum(-1)
     return bound, (weights * likelihood).sum(-1)
+
+
+def estimate_over_poses(
+    model: AffineModel,
+    networks: AffineNetworks,
+    features: Features,
+    query: PoseQuery,
+    inputs: Float[Array, "batch input"],
+    angle_prior: VonMises,
+    keys: Any,
+) -> Float[Array, " batch"]:
+    """Log of an estimate, without bias, of p(image | inputs), from all pixels.
+
+    One sample of angle and shift for every copy, weighted by prior over posterior.
+    """
+    offset, shift = _draw(query, keys)
+    angle = model.turns() + offset
+    points = pixel_grid(*model.shape[:2])
+    posed = model.posed(networks, inputs, points, angle, shift)
+    images = features["images"][:, None]
+    value = log_likelihood(model.likelihood, images, posed, networks.noise)
+    value += _log_prior_of_turns(model, angle, angle_prior)
+    width = np.log(np.pi / model.num_turns)
+    value += log_normal(offset[..., None], 0.0, width)
+    own = query.offset[..., None], query.offset_log_std[..., None]
+    value -= log_normal(offset[..., None], *own)
+    if model.shift_std > 0:
+        value += log_normal(shift, 0.0, np.log(model.shift_std))
+        value -= log_normal(shift, query.shift, query.shift_log_std)
+    return logsumexp(value, axis=-1)
+
+
+def _draw(
+    query: PoseQuery, keys: Any
+) -> tuple[Float[Array, "batch turn"], Float[Array, "batch turn 2"]]:
+    """One sample of the angle beyond the copy's, and of the shift."""
+    angle_key, shift_key = keys
+    normal = jax.random.normal(angle_key, query.offset.shape)
+    offset = query.offset + jnp.exp(query.offset_log_std) * normal
+    normal = jax.random.normal(shift_key, query.shift.shape)
+    return offset, query.shift + jnp.exp(query.shift_log_std) * normal
+
+
+def _log_prior_of_turns(
+    model: AffineModel,
+    angle: Float[Array, "batch turn"],
+    angle_prior: VonMises,
+) -> Float[Array, "batch turn"]:
+    """All copies are as likely, but for the von Mises prior of the angle."""
+    loc, concentration = angle_prior
+    log_prior = concentration * (jnp.cos(angle - loc) - 1)
+    log_prior -= jnp.log(jax.scipy.special.i0e(concentration))
+    return log_prior - np.log(model.num_turns)
 
 
 def _lattice(

@@ -4,12 +4,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 from scipy.special import ive, logsumexp
 
 from jaxrvae.geometry.polar import fourier_bessel, turn
 from jaxrvae.models import apply
-from jaxrvae.models.marginal import marginal_log_likelihood
-from jaxrvae.models.steerable import SteerableModel
+from jaxrvae.models.likelihoods import FAMILIES, log_likelihood, mean_of
+from jaxrvae.models.marginal import explain, marginal_log_likelihood
+from jaxrvae.models.steerable import SteerableModel, SteerableNetworks
 
 SIZE, FREQUENCY, NUMBER = 16, 0.2, 6
 BASIS = fourier_bessel(SIZE, SIZE, FREQUENCY)
@@ -199,3 +201,55 @@ def test_noise_that_explains_the_residual_is_the_likeliest():
 def test_model_is_immutable():
     with pytest.raises(dataclasses.FrozenInstanceError):
         make_model().ticks = (1.0,)
+
+
+@pytest.mark.parametrize("kind", FAMILIES)
+@pytest.mark.parametrize("ticks", [(0.0,), (-1.0, -0.5, 0.0, 0.5, 1.0)])
+def test_families_against_the_likelihood_of_every_rendered_pose(kind, ticks):
+    """The pose meets the image in `sum x eta` alone; nothing else may depend on it."""
+    model = dataclasses.replace(
+        make_model(ticks),
+        likelihood=kind,
+        offset=jnp.array([0.2]),
+        scale=jnp.array([0.7]),
+    )
+    canonical = 4 * smooth_canonical()
+    networks = SteerableNetworks(
+        model.orders, 2, 4, 8, background=jnp.array([-0.5]), rngs=nnx.Rngs(0)
+    )
+    points = [(0.3, (0.02, -0.05)), (-2.0, (0.0, 0.0)), (1.4, (-0.04, 0.01))] * 2
+    rng, images = np.random.default_rng(3), []
+    for coefs, (angle, shift) in zip(canonical, points, strict=True):
+        moved = jnp.array(shift if len(ticks) > 1 else (0.0, 0.0))
+        natural = render_one(model, coefs, jnp.array(angle), moved) - 0.5
+        mean = np.asarray(mean_of(kind, natural), float)
+        images.append(rng.poisson(mean) if kind == "poisson" else mean)
+    images = jnp.asarray(np.stack(images), jnp.float32)
+    projection = jax.jit(SteerableModel.projection)(model)
+    features = apply.features(model, projection, images, True)
+    found = jax.jit(explain)(
+        model, networks, projection, features, canonical, jnp.zeros(96)
+    )
+
+    @jax.jit
+    def every_pose(coefs, image):
+        unit = jnp.array([1.0, -1.0]) / (SIZE / 2)
+        places = jnp.stack([jnp.array([x, y]) for y in ticks for x in ticks]) * unit
+        angles = jnp.asarray(model.angles(), jnp.float32)
+        by_angle = jax.vmap(render_one, (None, None, 0, None))
+        natural = jax.vmap(by_angle, (None, None, None, 0))(
+            model, coefs, angles, places
+        )
+        return log_likelihood(kind, image, natural - 0.5, jnp.ones(()))
+
+    for i in range(NUMBER):
+        nats = np.asarray(every_pose(canonical[i], images[i]), float)
+        expected = logsumexp(nats) - np.log(nats.size)
+        # the pixels' sum is not quite the basis's, and A's sum not quite that of pose 0
+        size = np.ptp(nats)
+        assert abs(float(found[i]) - expected) < 0.2 + 0.03 * size
+        assert size > 0.5  # the pose does matter
+
+
+def render_one(model, coefs, angle, shift):
+    return model.render(coefs, angle, shift, jnp.ones(()))

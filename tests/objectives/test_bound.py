@@ -7,7 +7,7 @@ from flax import nnx
 from jaxrvae.config import ModelConfig, ObjectiveConfig
 from jaxrvae.models import apply
 from jaxrvae.models.build import build_model
-from jaxrvae.objectives.bound import bound_loss, kl_cost
+from jaxrvae.objectives.bound import bound_loss, kl_cost, shared_evenly
 
 SIZE, NUMBER = 16, 4
 KL = jnp.array([[0.5, 2.0], [1.5, 4.0]])
@@ -74,6 +74,13 @@ def test_more_samples_make_the_bound_tighter(options):
     assert means[1] < means[0] + 5 * np.hypot(errors[0], errors[1])
     assert means[2] < means[1] + 5 * np.hypot(errors[1], errors[2])
     assert means[2] < means[0]
+
+
+def test_every_class_gets_as_many_images():
+    bounds = jnp.asarray(np.random.default_rng(0).normal(0, 2, (3, 300)), jnp.float32)
+    bounds = bounds + jnp.array([[0.0], [3.0], [-4.0]])
+    shares = jax.nn.softmax(bounds + shared_evenly(bounds), axis=0).sum(1)
+    np.testing.assert_allclose(shares, 100, rtol=0.02)
 
 
 @pytest.mark.slow

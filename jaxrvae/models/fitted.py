@@ -1,0 +1,165 @@
+"""A model with its weights: what it reads of images, and what it makes of contents."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxrvae._typing import Array, Float, ndarray
+from jaxrvae.config import ModelConfig
+from jaxrvae.data.known import Known
+from jaxrvae.models.anchors import align, choose_anchors
+from jaxrvae.models.apply import (
+    canonical_images,
+    decode,
+    draw_prior,
+    encode,
+    features,
+    fresh_networks,
+    in_chunks,
+    project,
+)
+from jaxrvae.models.build import Model, aligner, angle_log_prior, build_model
+from jaxrvae.models.gauge import Gauge, no_anchors
+from jaxrvae.models.steerable import Projection, SteerableModel
+
+FEATURE_BYTES = 2**30  # kept on the device at most; beyond, made step by step
+PRIOR_SAMPLE = 10_000  # draws, for its quantiles
+SAMPLE = 2000  # images, at most, that set the gauge and the rest
+LEAST_REST = 1e-3  # standardized
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FittedModel:
+    """Weights and all that goes with them.
+
+    Attributes:
+        graph, params: Of the networks, as `nnx.split` gives them.
+        projection: The model's own, made once.
+        rest_std: Standardized spread of what lies beyond the band, per pixel.
+    """
+
+    config: ModelConfig
+    known: Known
+    model: Model
+    graph: Any
+    params: Any
+    projection: Projection
+    gauge: Gauge
+    rest_std: float = 1.0
+
+    def is_small(self, num_images: int) -> bool:
+        """Whether all features of so many images fit on the device at once."""
+        model = self.model
+        places = model.num_places if isinstance(model, SteerableModel) else 1
+        return 8 * num_images * places * len(model.orders) <= FEATURE_BYTES
+
+    def features(
+        self, images: Float[ndarray, "n height width channel"]
+    ) -> dict[str, ndarray]:
+        """What training reads of the images: expanded, if `is_small`."""
+        expanded = self.is_small(len(images))
+        return in_chunks(
+            lambda part: features(self.model, self.projection, part, expanded), images
+        )
+
+    def encode(self, given: dict[str, ndarray]) -> dict[str, ndarray]:
+        """The posterior, as `Latents` holds it.
+
+        Args:
+            given: "images", and "label" and "condition" where they are known.
+        """
+        log_prior = jnp.asarray(angle_log_prior(self.config))
+        parts = self.model, self.graph, self.params, self.projection, self.gauge
+        return in_chunks(lambda part: encode(*parts, part, log_prior), given)
+
+    def decode(
+        self, inputs: Float[ndarray, "n input"], poses: Float[ndarray, "n 4"]
+    ) -> Float[ndarray, "n height width channel"]:
+        """Images in recorded units.
+
+        Args:
+            inputs: As `Known.inputs` gives them.
+            poses: Angle, shift (unit lengths, y up), scale.
+        """
+        parts = self.model, self.graph, self.params, self.projection, self.gauge
+
+        def images(both: Array) -> dict[str, Array]:
+            return {"images": decode(*parts, both)}
+
+        return in_chunks(images, np.concatenate([inputs, poses], axis=1))["images"]
+
+    def prior_quantiles(
+        self, share: Float[ndarray, " n"]
+    ) -> Float[ndarray, "n latent"]:
+        """Contents below which such shares of the prior lie, number by number."""
+        content_dim = self.config.content_dim
+        if self.config.prior in (None, "normal"):
+            from scipy.stats import norm
+
+            return np.repeat(norm.ppf(share)[:, None], content_dim, axis=1)
+        parts = self.model, self.graph, self.params
+        return np.quantile(draw_prior(*parts, PRIOR_SAMPLE, content_dim), share, axis=0)
+
+    def settled(self, given: dict[str, ndarray]) -> "FittedModel":
+        """The same with what is set once it is trained, by the images trained on."""
+        step = -(-len(given["images"]) // SAMPLE)
+        sample = {name: values[::step] for name, values in given.items()}
+        return self._with_rest(sample["images"])._with_gauge(sample)
+
+    def _with_rest(
+        self, images: Float[ndarray, "n height width channel"]
+    ) -> "FittedModel":
+        model = self.model
+        if not isinstance(model, SteerableModel) or model.likelihood != "gaussian":
+            return self
+        standard = (images - np.asarray(model.offset)) / np.asarray(model.scale)
+        flat = standard.reshape(len(images), -1, model.shape[2]).swapaxes(1, 2)
+        inside = flat @ np.asarray(self.projection["modes"])
+        energy = np.square(flat).sum() - np.square(inside).sum()
+        number = flat.size - inside.size
+        std = max(energy / max(number, 1), LEAST_REST**2) ** 0.5
+        return dataclasses.replace(self, rest_std=float(std))
+
+    def _with_gauge(self, sample: dict[str, ndarray]) -> "FittedModel":
+        """The gauge that the contents of these images ask for."""
+        found, config = self.encode(sample), self.config
+        label = found["class_probabilities"].argmax(1)
+        inputs = self.known.inputs(found["content"], label, None)
+        if "condition" in sample:  # standardized already
+            inputs[:, -config.condition_dim :] = sample["condition"]
+        anchors = choose_anchors(inputs, among=config.known_dim > 0)
+        canonical = canonical_images(self.model, self.graph, self.params, anchors)
+        judge = aligner(self.model)
+        projection = self.projection if judge is self.model else project(judge)
+        gauge = align(judge, projection, anchors, canonical)
+        return dataclasses.replace(self, gauge=gauge)
+
+
+def fresh_model(
+    config: ModelConfig,
+    known: Known,
+    images: Float[ndarray, "n height width channel"],
+) -> FittedModel:
+    """The model for these images, with the weights that training starts from."""
+    return with_fresh_weights(config, known, build_model(config, images), images)
+
+
+def with_fresh_weights(
+    config: ModelConfig,
+    known: Known,
+    model: Model,
+    images: Float[ndarray, "n height width channel"],
+) -> FittedModel:
+    """The same of a model that is there already."""
+    graph, params = fresh_networks(model, config, images)
+    gauge = no_anchors(config.content_dim + config.known_dim)
+    return FittedModel(config, known, model, graph, params, project(model), gauge)
+
+
+def leaf_names(params: Any) -> list[str]:
+    """What each array of the weights is called, in the order of their leaves."""
+    paths = jax.tree_util.tree_leaves_with_path(params)
+    return [jax.tree_util.keystr(place) for place, _ in paths]

@@ -1,0 +1,224 @@
+"""What the model can be beside its defaults: classes, conditions, priors, counts."""
+
+import numpy as np
+import pytest
+
+from jaxrvae.analysis.scores import mixture_accuracy, pose_scores
+from jaxrvae.estimator import RVAE
+from jaxrvae.simulate import simulate
+
+NUMBER, SIZE = 600, 20
+
+
+def glyphs(seed=0, number=NUMBER, **options):
+    options = {"shift": 0.0, "shear": 0.0, "num_shapes": 2} | options
+    return simulate("glyphs", seed=seed, num_images=number, size=SIZE, **options)
+
+
+def fit(images, epochs=30, labels=None, conditions=None, objective=None, **options):
+    model = RVAE(hidden_dim=64, **({"pose": ("rotation",)} | options))
+    return model.fit(
+        images,
+        labels=labels,
+        conditions=conditions,
+        objective=objective,
+        epochs=epochs,
+        batch_size=50,
+        progress=False,
+    )
+
+
+def shapes(patches):
+    return patches.truth["shape"].to_numpy()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("decoder", ["steerable", "affine"])
+def test_counts_give_the_angle_and_the_shape(decoder):
+    """Poisson counts, two a pixel where the glyph is and a tenth where it is not."""
+    rng, new = np.random.default_rng(0), glyphs(1, 200)
+    train = glyphs(0)
+    counts = [
+        rng.poisson(0.1 + 1.9 * p.values).astype(np.float32) for p in (train, new)
+    ]
+    model = fit(counts[0], decoder=decoder, likelihood="poisson")
+    latents = model.encode(counts[1])
+    assert pose_scores(latents, new.truth)["R"].min() > 0.9
+    if decoder == "steerable":  # so few images teach the affine one the pose alone
+        known = model.encode(counts[0])
+        assert mixture_accuracy(known.content, latents.content, shapes(new)) > 0.9
+    rates = model.decode(latents.content, latents.angle)
+    assert rates.min() >= 0
+    np.testing.assert_allclose(rates.mean(), counts[1].mean(), rtol=0.1)
+
+
+@pytest.mark.slow
+def test_bernoulli_with_the_angle_integrated_out():
+    train, new = glyphs(), glyphs(1, 200)
+    model = fit(train, decoder="steerable", likelihood="bernoulli")
+    latents = model.encode(new)
+    scores = pose_scores(latents, new.truth)
+    assert scores["R"].min() > 0.98
+    images = model.reconstruct(new)
+    assert images.min() >= 0
+    assert images.max() <= 1
+    share = np.square(images - new.values).mean() / new.values.var()
+    assert share < 0.2
+
+
+@pytest.fixture(scope="module")
+def labelled():
+    """Fitted with one label in ten, 60 of 600."""
+    train = glyphs()
+    labels = np.where(np.arange(NUMBER) % 10 == 0, shapes(train), -1)
+    return fit(train, labels=labels, num_classes=2)
+
+
+@pytest.mark.slow
+def test_few_labels_teach_the_classes(labelled):
+    new = glyphs(1, 200)
+    latents = labelled.encode(new)
+    assert latents.class_probabilities.shape == (200, 2)
+    np.testing.assert_allclose(latents.class_probabilities.sum(1), 1, rtol=1e-5)
+    assert (latents.class_probabilities.argmax(1) == shapes(new)).mean() > 0.98
+    assert pose_scores(latents, new.truth)["R"].min() > 0.98
+    assert "class" in latents.to_dataframe()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+def test_four_shapes_are_four_classes_without_a_label(seed):
+    train, new = glyphs(num_shapes=4), glyphs(1, 200, num_shapes=4)
+    latents = fit(train, num_classes=4, seed=seed).encode(new)
+    counted = np.zeros((4, 4), int)
+    np.add.at(counted, (shapes(new), latents.class_probabilities.argmax(1)), 1)
+    assert counted.max(1).sum() >= 198
+    assert len(set(counted.argmax(1))) == 4
+
+
+@pytest.mark.slow
+def test_classes_are_decoded_and_kept_in_the_file(labelled, tmp_path):
+    new, zero = glyphs(1, 40), np.zeros((1, 2), np.float32)
+    decoded = [labelled.decode(zero, label=label)[0] for label in (0, 1)]
+    assert np.square(decoded[0] - decoded[1]).mean() > 0.01
+    np.testing.assert_array_equal(labelled.decode(zero)[0], decoded[0])
+    assert labelled.manifold((3, 2), label=1).shape == (3, 2, SIZE, SIZE)
+    labelled.save(tmp_path / "model.npz")
+    again = RVAE.load(tmp_path / "model.npz")
+    first, second = labelled.encode(new), again.encode(new)
+    np.testing.assert_array_equal(first.angle, second.angle)
+    np.testing.assert_array_equal(first.class_probabilities, second.class_probabilities)
+
+
+@pytest.mark.slow
+def test_content_need_not_hold_what_is_given(tmp_path):
+    """One glyph with shear: given it, the content has little left to say of it."""
+    train, new = (
+        glyphs(s, n, num_shapes=1, shear=0.3) for s, n in ((0, NUMBER), (1, 200))
+    )
+
+    shears = [p.truth["shear"].to_numpy() for p in (train, new)]
+    plain, told = fit(train), fit(train, conditions=shears[0])
+    needed = [model.history["kl_content"].iloc[-1] for model in (plain, told)]
+    assert needed[1] < needed[0] - 1.0
+    seen = told.reconstruct(new, conditions=shears[1])
+    assert np.square(seen - new.values).mean() < 0.1 * new.values.var()
+    told.save(tmp_path / "model.npz")
+    again = RVAE.load(tmp_path / "model.npz")
+    images = again.decode(np.zeros((2, 2)), condition=np.array([-0.3, 0.3]))
+    assert np.square(images[0] - images[1]).mean() > 0.1 * new.values.var()
+    with pytest.raises(ValueError, match="fitted with 1 conditions an image; got 0"):
+        again.encode(new)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("prior", ["mixture", "vamp", "flow"])
+def test_manifold_follows_a_learned_prior(prior, tmp_path):
+    train = glyphs(number=200)
+    model = fit(train, epochs=6, prior=prior, prior_components=4)
+    images = model.manifold((2, 3))
+    assert images.shape == (2, 3, SIZE, SIZE)
+    assert np.isfinite(images).all()
+    model.save(tmp_path / "model.npz")
+    np.testing.assert_array_equal(
+        RVAE.load(tmp_path / "model.npz").manifold((2, 3)), images
+    )
+
+
+@pytest.mark.slow
+def test_beta_and_capacity_hold_the_content():
+    train = glyphs(number=200)
+    free = fit(train, epochs=15).history["kl_content"].iloc[-1]
+    dear = fit(train, epochs=15, objective={"beta": 20.0})
+    held = fit(train, epochs=15, objective={"capacity": 1.0, "ramp": 0.5})
+    assert dear.history["kl_content"].iloc[-1] < 0.7 * free
+    np.testing.assert_allclose(held.history["kl_content"].iloc[-1], 1.0, atol=0.5)
+
+
+@pytest.mark.parametrize(
+    ("options", "given", "message"),
+    [
+        ({}, {"labels": np.zeros(20, int)}, "Make the model with num_classes=2"),
+        ({"num_classes": 2}, {"labels": np.full(20, 2)}, "must lie in 0 ... 1"),
+        ({"num_classes": 2}, {"labels": np.zeros(19, int)}, "labels must be 20"),
+        ({"num_classes": 2}, {"labels": np.zeros(20)}, "whole numbers; got float64"),
+        ({}, {"conditions": np.zeros(19)}, r"conditions must be \(20,\)"),
+        ({}, {"conditions": np.full(20, np.nan)}, "conditions must be finite"),
+        ({}, {"objective": {"betta": 2.0}}, "Did you mean 'beta'"),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_training(options, given, message):
+    images = glyphs(number=20)
+    with pytest.raises((ValueError, TypeError), match=message) as caught:
+        fit(images, epochs=1, **options, **given)
+    assert "\n" not in str(caught.value)
+
+
+def test_counts_must_not_be_negative():
+    with pytest.raises(ValueError, match="likelihood='poisson' needs pixels in"):
+        fit(glyphs(number=20).values - 1.0, epochs=1, likelihood="poisson")
+
+
+def plain_gaussian(images):
+    """Nats per image of white noise about each pixel's mean: what a model must beat."""
+    flat = images.reshape(len(images), -1)
+    rest = flat - flat.mean(0)
+    spread = rest.var()
+    square = np.square(rest).sum(1) / spread
+    return -0.5 * (square + flat.shape[1] * np.log(2 * np.pi * spread))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("decoder", ["steerable", "affine"])
+def test_evidence_is_of_the_recorded_pixels_and_rises_with_samples(decoder, tmp_path):
+    """In other units of the pixels it moves by the logarithm of the unit, a pixel."""
+    train = glyphs(noise=0.2)
+    new = glyphs(1, 60, noise=0.2)
+    model = fit(train, decoder=decoder)
+    few, many = (model.log_evidence(new, num_samples=n) for n in (1, 50))
+    assert many.shape == (60,)
+    assert many.mean() > few.mean()
+    assert many.mean() > plain_gaussian(new.values).mean() + 20
+    other = fit(10 * train.values + 3, decoder=decoder)
+    moved = other.log_evidence(10 * new.values + 3, num_samples=50)
+    expected = many.mean() - SIZE**2 * np.log(10)
+    # a training of its own, so the same but for its luck
+    np.testing.assert_allclose(moved.mean(), expected, atol=15)
+    model.save(tmp_path / "model.npz")
+    again = RVAE.load(tmp_path / "model.npz").log_evidence(new, num_samples=50)
+    np.testing.assert_array_equal(again, many)
+
+
+@pytest.mark.slow
+def test_decoders_agree_on_the_evidence():
+    """Of noisy images of one shape both come near the truth: what the noise leaves."""
+    train, new = (
+        glyphs(s, n, num_shapes=1, noise=0.2) for s, n in ((0, 600), (1, 100))
+    )
+    found = [
+        fit(train, decoder=decoder, epochs=40).log_evidence(new, num_samples=50).mean()
+        for decoder in ("steerable", "affine")
+    ]
+    noise = -0.5 * SIZE**2 * (1 + np.log(2 * np.pi * 0.2**2))
+    for value in found:
+        assert noise - 40 < value < noise + 10  # the angle costs some nats
