@@ -68,11 +68,6 @@ class ModelConfig:
             object.__setattr__(self, name, int(getattr(self, name)))
         for part in self.pose:
             one_of("pose", part, ("rotation", "shift"))
-        if "rotation" not in self.pose:
-            raise ValueError(
-                f"pose must hold 'rotation'; got {self.pose}. "
-                'Take ("rotation",) or ("rotation", "shift").'
-            )
         between("max_shift", self.max_shift, 0.0, 0.5, "It is a share of the field.")
         if "shift" in self.pose:
             positive("max_shift", self.max_shift, 'Or leave "shift" out of pose.')
@@ -114,7 +109,17 @@ class ModelConfig:
                 "decoder='steerable' has no form for likelihood='poisson-gaussian'."
                 " Take decoder='affine', or likelihood='poisson' or 'gaussian'."
             )
-        if family == "steerable" and "shift" in self.pose and self.max_shift > 0.2:
+        if family == "steerable" and not self.rotated:
+            raise ValueError(
+                f"decoder='steerable' needs 'rotation' in pose; got pose={self.pose}."
+                " Take decoder='affine', or add 'rotation'."
+            )
+        if self.angle_prior is not None and not self.rotated:
+            raise ValueError(
+                f"angle_prior needs 'rotation' in pose; got pose={self.pose}."
+                " Leave angle_prior out, or add 'rotation'."
+            )
+        if family == "steerable" and self.shifted and self.max_shift > 0.2:
             raise ValueError(
                 f"decoder='steerable' takes max_shift up to 0.2; got {self.max_shift}."
                 " Take decoder='affine'."
@@ -127,6 +132,11 @@ class ModelConfig:
             )
 
     @property
+    def rotated(self) -> bool:
+        """Whether the pose has an angle."""
+        return "rotation" in self.pose
+
+    @property
     def shifted(self) -> bool:
         """Whether the pose has a shift."""
         return "shift" in self.pose
@@ -137,8 +147,8 @@ class ModelConfig:
         if self.decoder != "auto":
             return self.decoder
         far = self.shifted and self.max_shift > 0.2
-        gaussian = self.likelihood in ("auto", "gaussian")
-        return "steerable" if gaussian and not far else "affine"
+        fits = self.likelihood_kind == "gaussian" and self.rotated and not far
+        return "steerable" if fits else "affine"
 
     @property
     def likelihood_kind(self) -> str:

@@ -35,7 +35,7 @@ class RVAE:
 
     Args:
         content_dim: Numbers that say what the structure is.
-        pose: ("rotation",) or ("rotation", "shift").
+        pose: Any of "rotation" and "shift", or neither: what content does not hold.
         max_shift: Largest shift to either side, as a share of the field.
         decoder: "steerable" (angle and shift integrated out; Gaussian noise), "affine"
             (one canonical image, bilinear lookup), "affine-cubic" (cubic B-spline), or

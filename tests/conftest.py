@@ -32,3 +32,20 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("no real data here: set JAXRVAE_DATA to its folder")
     return folder
+
+
+@pytest.fixture(scope="module")
+def compile_once(tmp_path_factory):
+    """Programs that differ in nothing are compiled once for the whole module."""
+    import jax
+
+    names = {
+        "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("compiled")),
+        "jax_persistent_cache_min_compile_time_secs": 0.0,
+    }
+    before = {name: getattr(jax.config, name) for name in names}
+    for name, value in names.items():
+        jax.config.update(name, value)
+    yield
+    for name, value in before.items():
+        jax.config.update(name, value)

@@ -1,7 +1,6 @@
 import dataclasses
 import json
 
-import jax
 import jaxtyping
 import numpy as np
 import pandas as pd
@@ -15,6 +14,8 @@ from jaxrvae.data.containers import Latents, Patches
 from jaxrvae.estimator import RVAE, model_from
 from jaxrvae.models import apply
 from jaxrvae.simulate import simulate
+
+pytestmark = pytest.mark.usefixtures("compile_once")
 
 SIZE, NUMBER, EPOCHS = 20, 500, 30
 OPTIONS = {
@@ -65,23 +66,8 @@ class Case:
     latents: Latents
 
 
-@pytest.fixture(scope="module", autouse=True)
-def compile_once(tmp_path_factory):
-    """Programs that differ in nothing are compiled once for the whole module."""
-    names = {
-        "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("compiled")),
-        "jax_persistent_cache_min_compile_time_secs": 0.0,
-    }
-    before = {name: getattr(jax.config, name) for name in names}
-    for name, value in names.items():
-        jax.config.update(name, value)
-    yield
-    for name, value in before.items():
-        jax.config.update(name, value)
-
-
 @pytest.fixture(scope="module")
-def cases():
+def cases(compile_once):
     """The case of each kind, made when first asked for; its loss is traced once."""
     made = {}
 

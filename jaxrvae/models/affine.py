@@ -97,6 +97,7 @@ class AffineModel:
         interpolation: "bilinear" or "cubic".
         likelihood: Of `models/likelihoods.py`.
         num_classes: That the decoder is told apart from the content; 1 is none.
+        rotated: Whether the pose has an angle; without it `num_turns` is 1.
     """
 
     basis: PolarBasis
@@ -108,6 +109,13 @@ class AffineModel:
     interpolation: str = dataclasses.field(metadata={"static": True})
     likelihood: str = dataclasses.field(metadata={"static": True})
     num_classes: int = dataclasses.field(default=1, metadata={"static": True})
+    rotated: bool = dataclasses.field(default=True, metadata={"static": True})
+
+    @property
+    def free(self) -> Float[Array, "3"]:
+        """1 for what the pose holds of (angle, shift along x, along y), 0 else."""
+        shifted = float(self.shift_std > 0)
+        return jnp.array([float(self.rotated), shifted, shifted])
 
     @property
     def orders(self) -> tuple[int, ...]:
@@ -158,8 +166,7 @@ class AffineModel:
                 return cubic(pixels.reshape(self.shape), seen).ravel()
 
             rows = jax.jacfwd(posed)(jnp.zeros(3)).T
-            free = [1.0, 1.0, 1.0] if self.shift_std > 0 else [1.0, 0.0, 0.0]
-            return rows * jnp.array(free)[:, None]
+            return rows * self.free[:, None]
 
         def canonical(z: Float[Array, " latent"]) -> Float[Array, " number"]:
             return self.canonical(networks, z).ravel()
@@ -185,7 +192,7 @@ class AffineModel:
         spread = np.log(max(self.shift_std, 1e-6))
         return PoseQuery(
             logits,
-            1.5 * bin_width * jnp.tanh(offset),
+            1.5 * bin_width * jnp.tanh(offset) * float(self.rotated),
             jnp.clip(offset_log_std - 1.0, -7.0, 0.0) + np.log(bin_width),
             shift,
             jnp.clip(out[..., 5:7] - 1.0, -7.0, 0.0) + spread,
@@ -229,11 +236,12 @@ class AffineModel:
         shift: Float[Array, "batch turn 2"],
     ) -> Float[Array, "batch turn height width channel"]:
         """Every image at poses of its own, with its background, seen at points."""
-        still = jnp.zeros(2)
+        none = jnp.zeros(()), jnp.zeros(2)
 
         def rendered(image: Array, angle: Array, shift: Array) -> Array:
-            moved = shift if self.shift_std > 0 else still
-            return self.render(image, points, angle, moved, jnp.ones(()))
+            turned = angle if self.rotated else none[0]
+            moved = shift if self.shift_std > 0 else none[1]
+            return self.render(image, points, turned, moved, jnp.ones(()))
 
         canonical = self.canonical(networks, inputs)
         images = jax.vmap(jax.vmap(rendered, (None, 0, 0)))(canonical, angle, shift)

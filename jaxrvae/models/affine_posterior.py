@@ -152,7 +152,7 @@ def _refine(
     """
     grid = pixel_grid(*model.shape[:2])
     one = jnp.ones(())
-    moves = jnp.array([1.0, 1.0, 1.0] if model.shift_std > 0 else [1.0, 0.0, 0.0])
+    moves = model.free
 
     def rendered(pose: Float[Array, "3"]) -> Array:
         points = remove_pose(grid, pose[0], pose[1:], one)

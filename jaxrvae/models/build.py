@@ -67,11 +67,12 @@ def build_model(
         offset,
         scale,
         shape,
-        config.num_turns,
+        config.num_turns if config.rotated else 1,
         config.max_shift if config.shifted else 0.0,
         "cubic" if config.decoder_family == "affine-cubic" else "bilinear",
         config.likelihood_kind,
         config.num_classes,
+        config.rotated,
     )
 
 
@@ -111,7 +112,8 @@ def build_networks(
 ) -> Networks:
     """Fresh weights; the noise starts at the images' own spread."""
     rngs, kind = nnx.Rngs(config.seed), config.likelihood_kind
-    sizes = (config.content_dim, config.num_turns, config.hidden_dim, config.known_dim)
+    turns = config.num_turns if config.rotated else 1
+    sizes = (config.content_dim, turns, config.hidden_dim, config.known_dim)
     background = None
     if kind != "gaussian":
         background = jnp.asarray(natural_of(kind, _edge(images).mean(0)), jnp.float32)

@@ -124,7 +124,9 @@ class FittedModel:
         return dataclasses.replace(self, rest_std=float(std))
 
     def _with_gauge(self, sample: dict[str, ndarray]) -> "FittedModel":
-        """The gauge that the contents of these images ask for."""
+        """The gauge that the contents of these images ask for; none without angles."""
+        if not self.config.rotated:
+            return self
         found, config = self.encode(sample), self.config
         label = found["class_probabilities"].argmax(1)
         inputs = self.known.inputs(found["content"], label, None)

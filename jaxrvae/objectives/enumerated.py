@@ -58,7 +58,10 @@ def bound_over_poses(
     extra = FIRST_NOISE * jnp.clip(1 - progress / NOISY_SHARE, 0.0, 1.0)
     noise = jnp.hypot(networks.noise, extra)
     likelihood = log_likelihood(model.likelihood, images[:, None], posed, noise) / share
-    kl_pose = kl_normal(query.offset, query.offset_log_std, np.pi / model.num_turns)
+    kl_pose = jnp.zeros_like(query.offset)
+    if model.rotated:
+        width = np.pi / model.num_turns
+        kl_pose += kl_normal(query.offset, query.offset_log_std, width)
     if model.shift_std > 0:
         kl_pose += kl_normal(query.shift, query.shift_log_std, model.shift_std).sum(-1)
     log_weights = jax.nn.log_softmax(query.logits, axis=-1)
@@ -88,10 +91,11 @@ def estimate_over_poses(
     images = features["images"][:, None]
     value = log_likelihood(model.likelihood, images, posed, networks.noise)
     value += _log_prior_of_turns(model, angle, angle_prior)
-    width = np.log(np.pi / model.num_turns)
-    value += log_normal(offset[..., None], 0.0, width)
-    own = query.offset[..., None], query.offset_log_std[..., None]
-    value -= log_normal(offset[..., None], *own)
+    if model.rotated:
+        width = np.log(np.pi / model.num_turns)
+        value += log_normal(offset[..., None], 0.0, width)
+        own = query.offset[..., None], query.offset_log_std[..., None]
+        value -= log_normal(offset[..., None], *own)
     if model.shift_std > 0:
         value += log_normal(shift, 0.0, np.log(model.shift_std))
         value -= log_normal(shift, query.shift, query.shift_log_std)
@@ -115,6 +119,8 @@ def _log_prior_of_turns(
     angle_prior: VonMises,
 ) -> Float[Array, "batch turn"]:
     """All copies are as likely, but for the von Mises prior of the angle."""
+    if not model.rotated:
+        return jnp.zeros_like(angle)
     loc, concentration = angle_prior
     log_prior = concentration * (jnp.cos(angle - loc) - 1)
     log_prior -= jnp.log(jax.scipy.special.i0e(concentration))

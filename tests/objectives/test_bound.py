@@ -108,8 +108,15 @@ def test_the_class_summed_out_is_the_mean_over_known_ones(decoder):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("prior", ["mixture", "vamp", "flow"])
-@pytest.mark.parametrize("decoder", ["steerable", "affine"])
+@pytest.mark.parametrize(
+    ("prior", "decoder"),
+    [
+        ("mixture", "affine"),
+        ("vamp", "affine"),
+        ("vamp", "steerable"),
+        ("flow", "steerable"),
+    ],
+)
 def test_learned_priors_have_slopes(prior, decoder):
     config, images = (
         ModelConfig(
