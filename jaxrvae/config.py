@@ -52,7 +52,6 @@ class ModelConfig:
     angle_prior: Mapping[str, float] | None = None  # None: uniform
     shift_prior: str | None = None  # None: uniform up to max_shift, or its normal
     seed: int = 0
-    condition_dim: int = 0  # numbers known of every patch; `fit` sees to it
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "pose", tuple(self.pose))
@@ -61,10 +60,9 @@ class ModelConfig:
         whole("hidden_dim", self.hidden_dim, 1)
         whole("num_classes", self.num_classes, 1, "1 is no classes.")
         whole("prior_components", self.prior_components, 1)
-        whole("condition_dim", self.condition_dim, 0)
         whole("seed", self.seed, 0)
         numbers = ("content_dim", "num_turns", "hidden_dim", "seed", "num_classes")
-        for name in (*numbers, "prior_components", "condition_dim"):
+        for name in (*numbers, "prior_components"):
             object.__setattr__(self, name, int(getattr(self, name)))
         for part in self.pose:
             one_of("pose", part, ("rotation", "shift"))
@@ -80,11 +78,6 @@ class ModelConfig:
             raise ValueError(
                 "prior='flow' bends one content number by another; got content_dim=1."
                 " Take content_dim=2 or prior='mixture'."
-            )
-        if self.prior == "vamp" and self.condition_dim:
-            raise ValueError(
-                "prior='vamp' has pseudo-images but no conditions for them. "
-                "Take prior='mixture', or fit without conditions."
             )
         one_of("shift_prior", self.shift_prior, (None,))
         self._check_angle_prior()
@@ -154,12 +147,6 @@ class ModelConfig:
     def likelihood_kind(self) -> str:
         """The likelihood, with auto resolved."""
         return "gaussian" if self.likelihood == "auto" else self.likelihood
-
-    @property
-    def known_dim(self) -> int:
-        """Numbers that the decoder gets beside the content: class and conditions."""
-        classes = self.num_classes if self.num_classes > 1 else 0
-        return classes + self.condition_dim
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

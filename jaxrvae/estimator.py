@@ -87,7 +87,6 @@ class RVAE:
         **unknown: Any,
     ):
         fields = [field.name for field in dataclasses.fields(ModelConfig)]
-        fields.remove("condition_dim")  # `fit` sees how many there are
         known_keys("RVAE", unknown, fields)
         given = locals()
         self.config = ModelConfig(**{name: given[name] for name in fields})
@@ -140,7 +139,12 @@ class RVAE:
         check_images(images, self.config.likelihood_kind)
         known = learn_known(self.config.num_classes, conditions, len(images))
         given = known.arrays(labels, conditions, len(images))
-        config = dataclasses.replace(self.config, condition_dim=known.condition_dim)
+        if known.condition_dim and self.config.prior == "vamp":
+            raise ValueError(
+                "prior='vamp' has pseudo-images but no conditions for them. "
+                "Take prior='mixture', or fit without conditions."
+            )
+        config = self.config
         aim = from_mapping(ObjectiveConfig, objective or {})
         training = TrainingConfig(
             epochs=epochs,
@@ -323,7 +327,6 @@ class RVAE:
         """What training gave back, with its gauge."""
         weighted = dataclasses.replace(fresh, params=fitted.params)
         self._fit = weighted.settled(given)
-        self.config = fresh.config
         self.history = pd.DataFrame(fitted.history)
         self.history.attrs["compile_seconds"] = fitted.compile_seconds
         model, known = fresh.model, fresh.known
@@ -355,8 +358,4 @@ class RVAE:
 
 def model_from(config: Mapping[str, Any]) -> RVAE:
     """A fresh RVAE with these settings; unknown ones raise."""
-    settings = to_mapping(from_mapping(ModelConfig, config))
-    condition_dim = settings.pop("condition_dim")
-    model = RVAE(**settings)
-    model.config = dataclasses.replace(model.config, condition_dim=condition_dim)
-    return model
+    return RVAE(**to_mapping(from_mapping(ModelConfig, config)))

@@ -28,7 +28,7 @@ from jaxrvae.config import (
 from jaxrvae.data.containers import Frame, Frames, Latents, Patches
 from jaxrvae.data.patches import cut_patches
 from jaxrvae.data.read import read
-from jaxrvae.estimator import RVAE, model_from
+from jaxrvae.estimator import RVAE
 from jaxrvae.locate.atoms import find_atoms
 from jaxrvae.report.result import Result
 from jaxrvae.report.store import versions, write_result
@@ -220,7 +220,7 @@ def _check_support(movie: Frames, config: PatchConfig) -> None:
 
 
 def _fit(patches: Patches, config: RunConfig, progress: bool) -> RVAE:
-    model = model_from(to_mapping(config.model))
+    model = RVAE(**to_mapping(config.model))
     model.metadata["patches"] = dict(patches.metadata)
     return model.fit(
         patches,

@@ -68,7 +68,6 @@ def test_decoder_that_auto_means(options, family):
         ({"likelihood": "normal"}, "likelihood must be one of"),
         ({"prior": "vampp"}, "Did you mean 'vamp'"),
         ({"prior": "flow", "content_dim": 1}, "Take content_dim=2 or prior='mixture'"),
-        ({"prior": "vamp", "condition_dim": 2}, "Take prior='mixture'"),
         (
             {"decoder": "steerable", "likelihood": "poisson-gaussian"},
             "Take decoder='affine'",

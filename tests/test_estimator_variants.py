@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sklearn.neighbors import KNeighborsRegressor
 
 from jaxrvae.analysis.scores import mixture_accuracy, pose_scores
 from jaxrvae.estimator import RVAE
@@ -65,7 +66,7 @@ def test_bernoulli_with_the_angle_integrated_out():
     assert images.min() >= 0
     assert images.max() <= 1
     share = np.square(images - new.values).mean() / new.values.var()
-    assert share < 0.2
+    assert share < 0.1
 
 
 @pytest.fixture(scope="module")
@@ -152,9 +153,9 @@ def test_beta_and_capacity_hold_the_content():
     train = glyphs(number=200)
     free = fit(train, epochs=15).history["kl_content"].iloc[-1]
     dear = fit(train, epochs=15, objective={"beta": 20.0})
-    held = fit(train, epochs=15, objective={"capacity": 1.0, "ramp": 0.5})
+    held = fit(train, epochs=60, objective={"capacity": 1.0, "ramp": 0.5})
     assert dear.history["kl_content"].iloc[-1] < 0.7 * free
-    np.testing.assert_allclose(held.history["kl_content"].iloc[-1], 1.0, atol=0.5)
+    np.testing.assert_allclose(held.history["kl_content"].iloc[-1], 1.0, atol=0.3)
 
 
 @pytest.mark.parametrize(
@@ -166,6 +167,7 @@ def test_beta_and_capacity_hold_the_content():
         ({"num_classes": 2}, {"labels": np.zeros(20)}, "whole numbers; got float64"),
         ({}, {"conditions": np.zeros(19)}, r"conditions must be \(20,\)"),
         ({}, {"conditions": np.full(20, np.nan)}, "conditions must be finite"),
+        ({"prior": "vamp"}, {"conditions": np.zeros(20)}, "Take prior='mixture'"),
         ({}, {"objective": {"betta": 2.0}}, "Did you mean 'beta'"),
     ],
 )
@@ -221,21 +223,25 @@ def test_decoders_agree_on_the_evidence():
 
 @pytest.mark.slow
 def test_without_rotation_the_angle_is_content():
-    """The shift is found, no angle is stated, and the content goes round with it."""
+    """No angle is stated, the content goes round with it, and the shift is found.
+
+    Where a glyph's own place is, as it turns, is the content's to say: the shift is
+    held against the truth from patches of like content.
+    """
     train, new = (
-        glyphs(s, n, num_shapes=1, shift=0.1) for s, n in ((0, 600), (1, 200))
+        glyphs(s, n, num_shapes=1, shift=0.1) for s, n in ((0, 600), (1, 400))
     )
-    model = fit(train, pose=("shift",), epochs=60)
+    model = fit(train, pose=("shift",), epochs=120)
     latents = model.encode(new)
     np.testing.assert_array_equal(latents.angle, 0.0)
     np.testing.assert_array_equal(latents.angle_std, 0.0)
-    found, true = latents.shift, new.truth[["shift_x", "shift_y"]].to_numpy()
-    rest = (found - found.mean(0)) - (true - true.mean(0))
-    # the content, which makes the turned glyphs, places them a little as well
-    assert 1 - rest.var() / true.var() > 0.6
+    true = new.truth[["shift_x", "shift_y"]].to_numpy()
+    rest, content = latents.shift - true, latents.content
+    own = KNeighborsRegressor(5).fit(content[:200], rest[:200]).predict(content[200:])
+    assert 1 - (rest[200:] - own).var() / true[200:].var() > 0.9
     seen = model.reconstruct(new)
-    assert np.square(seen - new.values).mean() < 0.2 * new.values.var()
-    assert np.isfinite(model.log_evidence(new, num_samples=5)).all()
+    assert np.square(seen - new.values).mean() < 0.1 * new.values.var()
+    assert np.isfinite(model.log_evidence(new[:20], num_samples=5)).all()
 
 
 @pytest.mark.slow

@@ -27,6 +27,11 @@ class Known:
         """Numbers a patch."""
         return len(self.subtracted)
 
+    @property
+    def dim(self) -> int:
+        """Numbers that the decoder gets beside the content."""
+        return (self.num_classes if self.num_classes > 1 else 0) + self.condition_dim
+
     def arrays(self, labels: Any, conditions: Any, number: int) -> dict[str, ndarray]:
         """What the model reads: "label" (n,), "condition" (n, number), where known.
 

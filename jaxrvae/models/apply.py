@@ -17,21 +17,26 @@ from jaxrvae.models.build import Model, build_networks
 from jaxrvae.models.gauge import Gauge, unfix_gauge
 from jaxrvae.models.steerable import SteerableModel
 from jaxrvae.models.steerable_posterior import steerable_posterior
-from jaxrvae.priors.content import sample_prior
+from jaxrvae.priors.content import Encode, sample_prior
 
 CHUNK = 256  # images at a time outside training: bounds the memory
 SMALL_CHUNK = 16  # where there are no more: at most two sizes are ever compiled
 
 
 def fresh_networks(
-    model: Model, config: ModelConfig, images: ndarray
+    model: Model, config: ModelConfig, images: ndarray, condition_dim: int = 0
 ) -> tuple[Any, Any]:
-    """The networks' graph and fresh weights, made by one compiled program."""
+    """The networks' graph and fresh weights, made by one compiled program.
+
+    Args:
+        condition_dim: Numbers that are known of every image.
+    """
     graphs = []
 
     @compile_lightly
     def weights() -> Any:
-        graph, params = nnx.split(build_networks(model, config, images), nnx.Param)
+        networks = build_networks(model, config, images, condition_dim)
+        graph, params = nnx.split(networks, nnx.Param)
         graphs.append(graph)
         return params
 
@@ -137,12 +142,19 @@ def draw_prior(
     """Contents drawn from their prior; the same ones every time."""
     networks: Any = nnx.merge(graph, params)
 
+    key = jax.random.key(0)
+    encode = pseudo_encoder(model, networks)
+    return sample_prior(networks.prior, num_samples, content_dim, encode, key)
+
+
+def pseudo_encoder(model: Model, networks: Any) -> Encode:
+    """What the encoder reads to the content's posterior, nothing else being known."""
+
     def encode(pseudo: Array) -> tuple[Array, Array]:
         query = model.query(networks, {"coefs": pseudo})
         return query.content, query.content_log_std
 
-    key = jax.random.key(0)
-    return sample_prior(networks.prior, num_samples, content_dim, encode, key)
+    return encode
 
 
 def in_chunks(

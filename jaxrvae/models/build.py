@@ -3,7 +3,6 @@
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from scipy.special import ive
 
 from jaxrvae._typing import Array, Float, ndarray
 from jaxrvae.config import ModelConfig
@@ -94,6 +93,8 @@ def aligner(model: Model) -> SteerableModel:
 
 def angle_log_prior(config: ModelConfig) -> Float[ndarray, " angle"]:
     """Of the grid's angles: log density times 2 pi."""
+    from scipy.special import ive
+
     angles, prior = angle_grid(NUM_ANGLES), config.angle_prior
     if prior is None:
         return np.zeros(NUM_ANGLES, np.float32)
@@ -108,12 +109,16 @@ def band_limit(shape: tuple[int, ...], num_reals: int) -> float:
 
 
 def build_networks(
-    model: Model, config: ModelConfig, images: Float[ndarray, "n height width channel"]
+    model: Model,
+    config: ModelConfig,
+    images: Float[ndarray, "n height width channel"],
+    condition_dim: int = 0,
 ) -> Networks:
     """Fresh weights; the noise starts at the images' own spread."""
     rngs, kind = nnx.Rngs(config.seed), config.likelihood_kind
     turns = config.num_turns if config.rotated else 1
-    sizes = (config.content_dim, turns, config.hidden_dim, config.known_dim)
+    known_dim = (config.num_classes if config.num_classes > 1 else 0) + condition_dim
+    sizes = (config.content_dim, turns, config.hidden_dim, known_dim)
     background = None
     if kind != "gaussian":
         background = jnp.asarray(natural_of(kind, _edge(images).mean(0)), jnp.float32)

@@ -127,12 +127,12 @@ class FittedModel:
         """The gauge that the contents of these images ask for; none without angles."""
         if not self.config.rotated:
             return self
-        found, config = self.encode(sample), self.config
+        found = self.encode(sample)
         label = found["class_probabilities"].argmax(1)
         inputs = self.known.inputs(found["content"], label, None)
         if "condition" in sample:  # standardized already
-            inputs[:, -config.condition_dim :] = sample["condition"]
-        anchors = choose_anchors(inputs, among=config.known_dim > 0)
+            inputs[:, -self.known.condition_dim :] = sample["condition"]
+        anchors = choose_anchors(inputs, among=self.known.dim > 0)
         canonical = canonical_images(self.model, self.graph, self.params, anchors)
         judge = aligner(self.model)
         projection = self.projection if judge is self.model else project(judge)
@@ -156,8 +156,8 @@ def with_fresh_weights(
     images: Float[ndarray, "n height width channel"],
 ) -> FittedModel:
     """The same of a model that is there already."""
-    graph, params = fresh_networks(model, config, images)
-    gauge = no_anchors(config.content_dim + config.known_dim)
+    graph, params = fresh_networks(model, config, images, known.condition_dim)
+    gauge = no_anchors(config.content_dim + known.dim)
     return FittedModel(config, known, model, graph, params, project(model), gauge)
 
 

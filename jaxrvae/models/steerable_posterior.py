@@ -34,16 +34,12 @@ def steerable_posterior(
     inputs = of_every_class(features, model.num_classes, mean)
     of_class = jnp.zeros(inputs.shape[:2])
     if model.num_classes > 1:
-        of_class = jax.vmap(
-            lambda i: explain(
-                model,
-                networks,
-                projection,
-                features,
-                model.canonical(networks, i),
-                log_prior,
-            )
-        )(inputs)
+
+        def explained(inputs: Float[Array, "batch input"]) -> Float[Array, " batch"]:
+            canonical = model.canonical(networks, inputs)
+            return explain(model, networks, projection, features, canonical, log_prior)
+
+        of_class = jax.vmap(explained)(inputs)
     shares_of_class = class_probabilities(features, of_class)
     best = jnp.argmax(shares_of_class, axis=-1)
     inputs = inputs[best, jnp.arange(len(mean))]
@@ -63,7 +59,7 @@ def steerable_posterior(
     )
     spread = covariance(model, harmonics, pose)
     std = jnp.sqrt(jnp.diagonal(spread, axis1=1, axis2=2))
-    variance = pixel_variance(model, networks, projection, canonical)
+    variance = _pixel_variance(model, networks, projection, canonical)
     symmetry = symmetry_order(canonical, np.array(model.orders), variance)
     return {
         "content": mean,
@@ -78,7 +74,7 @@ def steerable_posterior(
     }
 
 
-def pixel_variance(
+def _pixel_variance(
     model: SteerableModel,
     networks: SteerableNetworks,
     projection: Projection,

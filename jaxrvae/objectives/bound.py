@@ -5,7 +5,6 @@ out (steerable) or bounded (affine) and the class summed out; with several sampl
 importance-weighted bound.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -16,6 +15,7 @@ from jax.scipy.special import logsumexp
 from jaxrvae._typing import Array, Float, PRNGKey
 from jaxrvae.config import ObjectiveConfig
 from jaxrvae.models.affine import AffineModel
+from jaxrvae.models.apply import pseudo_encoder
 from jaxrvae.models.build import Model
 from jaxrvae.models.known import join_classes, of_every_class
 from jaxrvae.models.marginal import explain
@@ -25,11 +25,12 @@ from jaxrvae.objectives.enumerated import VonMises, bound_over_poses
 from jaxrvae.priors.content import log_normal, log_prior
 
 AnglePrior = tuple[Float[Array, " angle"], VonMises]
+Pair = tuple[Float[Array, " batch"], Float[Array, " batch"]]
+
 # Shares of the training: until when the content is held at 0 where a class or condition
 # could say it instead, and over which it is let go. Else the content would say it all.
 HELD, LETTING_GO = 0.2, 0.3
 NUM_ROUNDS = 30  # of evening out
-Pair = tuple[Float[Array, " batch"], Float[Array, " batch"]]
 
 
 def bound_loss(
@@ -49,55 +50,57 @@ def bound_loss(
             location and concentration.
         progress: Share of the training that is over.
     """
-    query = model.query(networks, features)
+    query: Any = model.query(networks, features)
     mean, log_std = query.content, query.content_log_std
-    content_key, pose_keys = _split(model, key)
+    density, von_mises = angle_prior
+    encode = pseudo_encoder(model, networks)
     free = jnp.ones(())
     if model.num_classes > 1 or "condition" in features:
         free = jnp.clip((progress - HELD) / LETTING_GO, 0.0, 1.0)
 
-    def encode(pseudo: Array) -> tuple[Array, Array]:
-        return encode_features(model, networks, pseudo)
+    def sample(keys: Any) -> tuple[Array, Pair]:
+        """Contents; log p(x | content) or its bound, and the likelihood in it."""
+        content_key, *pose_keys = keys
+        normal = jax.random.normal(content_key, mean.shape)
+        content = mean + jnp.exp(log_std) * normal
 
-    def sample(key: PRNGKey, pose_keys: Any) -> tuple[Array, Pair]:
-        content = mean + jnp.exp(log_std) * jax.random.normal(key, mean.shape)
+        def explained(inputs: Float[Array, "batch input"]) -> Pair:
+            if isinstance(model, AffineModel):
+                both = features, query, inputs
+                rest = von_mises, progress, pose_keys
+                return bound_over_poses(model, networks, *both, *rest)
+            canonical = model.canonical(networks, inputs)
+            value = explain(model, networks, projection, features, canonical, density)
+            return value, value
+
         inputs = of_every_class(features, model.num_classes, free * content)
-        explained = _explainer(
-            model,
-            networks,
-            projection,
-            features,
-            query,
-            angle_prior,
-            progress,
-            pose_keys,
-        )
         if model.num_classes == 1:
             return content, explained(inputs[0])
         bounds, likelihoods = jax.vmap(explained)(inputs)
         even = (1 - free) * shared_evenly(jax.lax.stop_gradient(bounds))
-        return content, (
-            join_classes(features, bounds + even),
-            join_classes(features, likelihoods),
-        )
+        joined = join_classes(features, bounds + even)
+        return content, (joined, join_classes(features, likelihoods))
 
+    def log_ratio(content: Float[Array, "*n latent"]) -> Float[Array, "*n"]:
+        """Log of posterior over prior."""
+        own = log_normal(content, mean, log_std)
+        return own - log_prior(networks.prior, content, encode)
+
+    # The steerable model samples no pose, and has the key to itself.
+    keys = [key] if isinstance(model, SteerableModel) else jax.random.split(key, 4)
     parts = {"noise": networks.noise}
-    if objective.num_samples > 1:
-        keys = [jax.random.split(k, objective.num_samples) for k in (content_key,)]
-        more = [jax.random.split(k, objective.num_samples) for k in pose_keys]
-        content, (bound, likelihood) = jax.vmap(sample)(keys[0], more)
-        ratio = log_normal(content, mean, log_std)
-        ratio -= log_prior(networks.prior, content, encode)
-        value = logsumexp(bound - ratio, axis=0) - np.log(objective.num_samples)
+    number = objective.num_samples
+    if number > 1:
+        many = [jax.random.split(one, number) for one in keys]
+        content, (bound, likelihood) = jax.vmap(sample)(many)
+        ratio = log_ratio(content)
         parts |= {"log_likelihood": likelihood.mean(), "kl_content": ratio.mean()}
-        return -value.mean(), parts
-    content, (bound, likelihood) = sample(content_key, pose_keys)
+        return -(logsumexp(bound - ratio, axis=0) - np.log(number)).mean(), parts
+    content, (bound, likelihood) = sample(keys)
     if networks.prior is None:
         kl = kl_normal(mean, log_std)
     else:
-        ratio = log_normal(content, mean, log_std)
-        ratio -= log_prior(networks.prior, content, encode)
-        kl = ratio[:, None]
+        kl = log_ratio(content)[:, None]
     parts |= {"log_likelihood": likelihood.mean(), "kl_content": kl.sum(-1).mean()}
     if objective == ObjectiveConfig():
         return (kl.sum(-1) - bound).mean(), parts
@@ -125,12 +128,6 @@ def kl_cost(
     return risen * objective.beta * jnp.maximum(mean, free).sum()
 
 
-def encode_features(model: Model, networks: Any, pseudo: Array) -> tuple[Array, Array]:
-    """The content posterior of what the encoder reads, nothing else being known."""
-    query = model.query(networks, {"coefs": pseudo})
-    return query.content, query.content_log_std
-
-
 def shared_evenly(bounds: Float[Array, "cls batch"]) -> Float[Array, "cls 1"]:
     """What to add to each class's log likelihood for all to get as many images.
 
@@ -147,36 +144,3 @@ def shared_evenly(bounds: Float[Array, "cls batch"]) -> Float[Array, "cls 1"]:
 
     start = jnp.zeros((num_classes, 1))
     return jax.lax.scan(even, start, None, length=NUM_ROUNDS)[0]
-
-
-def _split(model: Model, key: PRNGKey) -> tuple[PRNGKey, Any]:
-    """The content's key, and those of the pose where it is sampled."""
-    if isinstance(model, SteerableModel):
-        return key, []
-    content_key, *pose_keys = jax.random.split(key, 4)
-    return content_key, pose_keys
-
-
-def _explainer(
-    model: Model,
-    networks: Any,
-    projection: Projection,
-    features: Features,
-    query: Any,
-    angle_prior: AnglePrior,
-    progress: Float[Array, ""],
-    pose_keys: Any,
-) -> Callable[[Float[Array, "batch input"]], Pair]:
-    """Decoder's inputs to log p(x | inputs), or its bound, and the likelihood in it."""
-    density, von_mises = angle_prior
-
-    def explained(inputs: Float[Array, "batch input"]) -> Pair:
-        if isinstance(model, AffineModel):
-            return bound_over_poses(
-                model, networks, features, query, inputs, von_mises, progress, pose_keys
-            )
-        canonical = model.canonical(networks, inputs)
-        value = explain(model, networks, projection, features, canonical, density)
-        return value, value
-
-    return explained

@@ -18,13 +18,13 @@ from jax.scipy.special import logsumexp
 
 from jaxrvae._typing import Array, Float, PRNGKey, ndarray
 from jaxrvae.models.affine import AffineModel
-from jaxrvae.models.apply import in_chunks
+from jaxrvae.models.apply import in_chunks, pseudo_encoder
 from jaxrvae.models.build import Model
 from jaxrvae.models.fitted import FittedModel
 from jaxrvae.models.known import join_classes, of_every_class
 from jaxrvae.models.marginal import explain
 from jaxrvae.models.steerable import SteerableModel
-from jaxrvae.objectives.bound import AnglePrior, encode_features
+from jaxrvae.objectives.bound import AnglePrior
 from jaxrvae.objectives.build import angle_priors
 from jaxrvae.objectives.enumerated import estimate_over_poses
 from jaxrvae.priors.content import log_normal, log_prior
@@ -65,6 +65,7 @@ def _evidence(
     features = model.expand(projection, model.compress(projection, images)) | known
     query: Any = model.query(networks, features)
     mean, log_std = query.content, query.content_log_std
+    encode = pseudo_encoder(model, networks)
 
     def weight(key: PRNGKey) -> Float[Array, " batch"]:
         content_key, *pose_keys = jax.random.split(key, 3)
@@ -82,9 +83,7 @@ def _evidence(
 
         value = join_classes(features, jax.lax.map(explained, inputs))
         value -= log_normal(content, mean, log_std)
-        return value + log_prior(
-            networks.prior, content, lambda p: encode_features(model, networks, p)
-        )
+        return value + log_prior(networks.prior, content, encode)
 
     weights = jax.lax.map(weight, jax.random.split(key, num_samples))
     nats = logsumexp(weights, axis=0) - np.log(num_samples)

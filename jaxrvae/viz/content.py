@@ -110,7 +110,8 @@ def _density(axis: "Axes", points: np.ndarray) -> None:
     bar: Any = axis.figure.colorbar(shown, ax=axis, fraction=0.046, pad=0.02)  # type: ignore[union-attr]
     bar.outline.set_visible(False)
     bar.ax.yaxis.set_major_formatter("{x:g}")
-    bar.ax.yaxis.set_minor_formatter("")
+    few = np.max(np.asarray(shown.get_array())) < 10  # no decade but the first
+    bar.ax.yaxis.set_minor_formatter("{x:g}" if few else "")
 
 
 def _content_histogram(latents: Latents) -> "Figure":
