@@ -1,7 +1,7 @@
 """RVAE: the model one fits, encodes and decodes with."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import pandas as pd
 
 from jaxrvae._checks import DataError, known_keys, whole
 from jaxrvae._typing import Float, ndarray
+from jaxrvae.analysis.ensemble import Ensemble, from_arrays, join, read
 from jaxrvae.config import (
     ModelConfig,
     ObjectiveConfig,
@@ -18,13 +19,15 @@ from jaxrvae.config import (
     from_mapping,
     to_mapping,
 )
+from jaxrvae.config.choices import Choice
 from jaxrvae.data.batches import as_images, check_images
 from jaxrvae.data.containers import Latents, Patches
 from jaxrvae.data.known import learn_known
 from jaxrvae.geometry.grid import shift_to_unit
-from jaxrvae.models.fitted import FittedModel, fresh_model
+from jaxrvae.models.fitted import FittedModel
 from jaxrvae.models.model_file import read_model, write_model
-from jaxrvae.objectives.build import make_loss
+
+NUM_CHECKED = 500  # images kept for `check`
 
 
 class RVAE:
@@ -33,31 +36,42 @@ class RVAE:
     `metadata` says, once fitted, what of each channel was `subtracted` from the images
     and what they were then `divided_by`, inside; what comes out is in their own units.
 
+    Options with settings take a name, or a mapping of it and them:
+    `decoder={"name": "coordinate", "features": 256}`.
+
     Args:
         content_dim: Numbers that say what the structure is.
-        pose: Any of "rotation" and "shift", or neither: what content does not hold.
+        pose: Any of "rotation", "shift" and "scale": what content does not hold.
         max_shift: Largest shift to either side, as a share of the field.
-        decoder: "steerable" (angle and shift integrated out; Gaussian noise), "affine"
-            (one canonical image, bilinear lookup), "affine-cubic" (cubic B-spline), or
-            "auto": steerable where it applies.
-        encoder: "auto" or "turned-copy": one network reads K turned copies.
-        posterior: Of the pose: "marginal" with the steerable decoder, "enumerated" with
-            the affine one, or "auto".
+        decoder: "steerable" (angle and shift integrated out), "affine" (one canonical
+            image, bilinear lookup), "affine-cubic" (cubic B-spline), "convolutional"
+            (the same made by convolutions, for patches of 96 pixels and more),
+            "coordinate" (a network of point and content; settings `layers`, `features`
+            for Fourier features, `skip`), or "auto": steerable where it applies.
+        encoder: "turned-copy" (one layer reads K turned copies), "dense" (`layers`),
+            "convolutional", "group-convolution" (turns and places attended to), or
+            "auto": turned-copy, or dense where the posterior has one copy.
+        posterior: Of the pose: "marginal" (steerable), "enumerated" (K turned copies),
+            one mode as published, "gaussian", or on the circle, "von_mises" and
+            "projected_normal"; or "auto": marginal or enumerated. With the setting
+            `classes="gumbel"` classes are drawn (at `temperature`), not summed over:
+            for many of them.
         num_turns: K, the turned copies that the encoder reads.
         num_classes: Discrete classes that the decoder is told apart from the content,
             found with it unless `fit` is given labels; 1 for none (`jr.find_classes`
             sorts the content into classes afterwards).
         hidden_dim: Units of every hidden layer.
-        likelihood: "gaussian" (noise learned), "bernoulli" or "continuous-bernoulli"
-            (images in [0, 1]), "poisson" (counts), "poisson-gaussian" (counts read out
-            with noise that is learned; affine) or "auto": gaussian.
+        likelihood: "gaussian", "bernoulli" or "continuous-bernoulli" (images in
+            [0, 1]), "poisson" (counts), "poisson-gaussian" (counts read out with noise)
+            or "auto": gaussian. Where there is `noise`, it is "learned", "per-pixel"
+            (learned) or a standard deviation in the images' units.
         prior: Of the content: None or "normal", standard normal; learned: "mixture" (of
-            Gaussians), "vamp" (of posteriors of pseudo-images), "flow" (RealNVP).
-        prior_components: Of the mixture, or pseudo-images.
-        angle_prior: None for uniform, or the `loc` (radians) and `concentration` of a
-            von Mises distribution as a mapping.
-        shift_prior: None: uniform up to `max_shift` (steerable) or normal with
-            `max_shift` / 2 as its standard deviation (affine).
+            Gaussians; `components`), "vamp" (of posteriors of pseudo-images;
+            `components`), "flow" (RealNVP).
+        angle_prior: None for uniform; `loc` (radians) with `concentration`, von Mises,
+            or with `std` (radians), normal; `fold` gives so many equal modes.
+        shift_prior: `std`, one or [x, y], of a normal, shares of the field. None:
+            uniform up to `max_shift` (steerable) or normal with `max_shift` / 2.
         seed: Of the weights and of all that training draws.
 
     Raises:
@@ -72,17 +86,16 @@ class RVAE:
         content_dim: int = 2,
         pose: tuple[str, ...] | list[str] = ("rotation", "shift"),
         max_shift: float = 0.1,
-        decoder: str = "auto",
-        encoder: str = "auto",
-        posterior: str = "auto",
+        decoder: Choice = "auto",
+        encoder: Choice = "auto",
+        posterior: Choice = "auto",
         num_turns: int = 8,
         num_classes: int = 1,
         hidden_dim: int = 128,
-        likelihood: str = "auto",
-        prior: str | None = None,
-        prior_components: int = 10,
-        angle_prior: Mapping[str, float] | None = None,
-        shift_prior: str | None = None,
+        likelihood: Choice = "auto",
+        prior: Choice = None,
+        angle_prior: Mapping[str, Any] | None = None,
+        shift_prior: Mapping[str, Any] | None = None,
         seed: int = 0,
         **unknown: Any,
     ):
@@ -93,16 +106,20 @@ class RVAE:
         self.history = pd.DataFrame()
         self.metadata: dict[str, Any] = {}
         self._fit: FittedModel | None = None
+        self._ensemble: Ensemble | None = None
+        self._sample: dict[str, ndarray] = {}  # of the images trained on
 
     def fit(
         self,
         patches: Patches | ndarray,
         labels: Any = None,
         conditions: Any = None,
+        spectra: Any = None,
         epochs: int | None = None,
         batch_size: int = 100,
         learning_rate: float = 2e-3,
         objective: Mapping[str, Any] | None = None,
+        seeds: int | None = None,
         run_dir: str | Path | None = None,
         save_seconds: float = 20.0,
         progress: bool = True,
@@ -110,13 +127,18 @@ class RVAE:
         """Train from fresh weights, or from the last checkpoint in the run directory.
 
         Args:
-            patches: Patches, or an array (n, row, col[, channel]).
+            patches: Patches, or an array (n, row, col[, channel]); or signals (n, x),
+                where the pose has no rotation.
             labels: (n,) class of every patch, -1 where it is to be found.
             conditions: (n,) or (n, m) numbers known of every patch: the content holds
-                what they do not say.
+                what they do not say. NaN where one is to be found.
+            spectra: (n, values) recorded with every patch: the content then says both,
+                see `decode_spectra` and `encode_spectra`.
             epochs: Passes over the images; None: enough for 4000 steps.
             objective: Of `ObjectiveConfig`, such as `{"beta": 2.0, "ramp": 0.3}`; None:
                 the bound itself.
+            seeds: So many members are trained by one program, with seeds from the
+                model's own on. `encode` then gives what they agree on.
             run_dir: Checkpoints go there; a run that was stopped goes on from its last
                 one and ends bit for bit where it would have ended.
             save_seconds: Between two checkpoints; at most so much work is lost.
@@ -128,24 +150,25 @@ class RVAE:
 
         Raises:
             DataError: If the images cannot be trained on.
-            ValueError: If labels or conditions do not fit them.
+            ValueError: If labels, conditions or spectra do not fit them.
             RunError: If the loss stops being finite (the last good weights stay), the
                 run directory is in use, or it belongs to other settings or data.
         """
-        from jaxrvae.training.checkpoint import data_fingerprint
-        from jaxrvae.training.loop import Diverged, train
+        from jaxrvae.training.fit import fit_models
 
-        images = as_images(patches)
-        check_images(images, self.config.likelihood_kind)
-        known = learn_known(self.config.num_classes, conditions, len(images))
-        given = known.arrays(labels, conditions, len(images))
-        if known.condition_dim and self.config.prior == "vamp":
+        config, images = self.config, as_images(patches)
+        check_images(images, config.likelihood_kind, config.rotated)
+        known = learn_known(config.num_classes, conditions, len(images), spectra)
+        given = {"images": images} | known.arrays(labels, conditions, len(images))
+        if known.num_energies:
+            given["spectrum"] = known.standard_spectra(spectra, len(images))
+        if known.condition_dim and config.prior_family == "vamp":
             raise ValueError(
                 "prior='vamp' has pseudo-images but no conditions for them. "
                 "Take prior='mixture', or fit without conditions."
             )
-        config = self.config
-        aim = from_mapping(ObjectiveConfig, objective or {})
+        if seeds is not None:
+            whole("seeds", seeds, 1)
         training = TrainingConfig(
             epochs=epochs,
             batch_size=batch_size,
@@ -153,33 +176,14 @@ class RVAE:
             seed=config.seed,
             save_seconds=save_seconds,
         )
-        fingerprint: dict[str, Any] = {
-            "model": to_mapping(config),
-            "training": to_mapping(training),
-        }
-        if aim != ObjectiveConfig():
-            fingerprint["objective"] = to_mapping(aim)
-        del fingerprint["training"]["save_seconds"]  # changes nothing that is learned
-        if run_dir is not None:
-            fingerprint["data"] = data_fingerprint(images)
-            fingerprint |= {name: data_fingerprint(v) for name, v in given.items()}
-        fresh = fresh_model(config, known, images)
-        found = fresh.features(images) | given
-        try:
-            fitted = train(
-                make_loss(fresh, fresh.is_small(len(images)), aim),
-                fresh.params,
-                {name: jnp.asarray(values) for name, values in found.items()},
-                training,
-                run_dir=run_dir,
-                fingerprint=fingerprint,
-                progress=progress,
-            )
-        except Diverged as error:
-            if error.fitted.history:
-                self._keep(fresh, error.fitted, {"images": images} | given)
-            raise
-        self._keep(fresh, fitted, {"images": images} | given)
+        aim = from_mapping(ObjectiveConfig, objective or {})
+        rest = training, aim, seeds, run_dir, progress
+        trained = fit_models(config, known, given, *rest)
+        self._keep(trained.members, seeds is not None, given)
+        self.history = pd.DataFrame(trained.history)
+        self.history.attrs["compile_seconds"] = trained.compile_seconds
+        if trained.error is not None:
+            raise trained.error
         return self
 
     def encode(
@@ -189,19 +193,42 @@ class RVAE:
 
         Args:
             labels: (n,) classes where they are known, -1 elsewhere; None: of none.
-            conditions: As many a patch as the model was fitted with.
+            conditions: As many a patch as the model was fitted with; NaN, or none at
+                all, where they are to be found and the model has learned to.
         """
-        found = self._fitted().encode(self._checked(patches, labels, conditions))
-        number = len(found["content"])
+        given = self._checked(patches, labels, conditions)
         if isinstance(patches, Patches):
             table = patches.table
         else:
-            table = pd.DataFrame(index=range(number))
-        return Latents(
-            **found,
-            scale=np.ones(number, np.float32),
-            table=table,
-        )
+            table = pd.DataFrame(index=range(len(given["images"])))
+        return self._read(given, table)
+
+    def check(self, patches: Patches | ndarray | None = None) -> list[str]:
+        """What looks wrong, a line each; nothing if nothing does.
+
+        Posterior collapse, content that carries the pose, too many or too few content
+        dims, angles that the images do not tell.
+
+        Args:
+            patches: Such as were trained on; None: a sample of those, kept from `fit`.
+        """
+        from jaxrvae.analysis.checks import check
+
+        given = self._sample
+        if patches is not None:
+            given = self._checked(patches, None, None)
+        if not given:
+            raise ValueError("a loaded model keeps no images; call check(patches).")
+        fitted = self._fitted()
+        images = given["images"]
+        latents = self._read(given, pd.DataFrame(index=range(len(images))))
+        label, condition = latents.class_probabilities.argmax(1), given.get("condition")
+        inputs = fitted.known.inputs(latents.content, label, None)
+        if condition is not None:
+            inputs[:, -condition.shape[1] :] = np.nan_to_num(condition)
+        poses = _poses(latents.angle, latents.shift, latents.scale, fitted.model.shape)
+        residual = images - fitted.decode(inputs, poses)
+        return check(latents, residual, self.config.rotated, self.config.shifted)
 
     def decode(
         self,
@@ -229,18 +256,31 @@ class RVAE:
             raise ValueError(
                 f"content must be (n, {self.config.content_dim}); got {content.shape}."
             )
-        number = len(content)
-        moved = np.broadcast_to(np.asarray(shift, np.float32), (number, 2))
-        poses = np.concatenate(
-            [
-                np.broadcast_to(np.asarray(angle, np.float32), (number,))[:, None],
-                np.asarray(shift_to_unit(jnp.asarray(moved), fitted.model.shape)),
-                np.broadcast_to(np.asarray(scale, np.float32), (number,))[:, None],
-            ],
-            axis=1,
-        )
-        images = fitted.decode(fitted.known.inputs(content, label, condition), poses)
-        return images[..., 0] if fitted.model.shape[2] == 1 else images
+        number, shape = len(content), fitted.model.shape
+        given = [(angle, (number,)), (shift, (number, 2)), (scale, (number,))]
+        own = [np.broadcast_to(np.asarray(v, np.float32), size) for v, size in given]
+        inputs = fitted.known.inputs(content, label, condition)
+        images = fitted.decode(inputs, _poses(own[0], own[1], own[2], shape))
+        images = images[..., 0] if shape[2] == 1 else images
+        return images[:, 0] if shape[0] == 1 else images
+
+    def decode_spectra(
+        self,
+        content: Float[ndarray, "n latent"],
+        label: int | ndarray | None = None,
+        condition: float | ndarray | None = None,
+    ) -> Float[ndarray, "n value"]:
+        """Spectra of contents, in the units of those fitted with."""
+        fitted = self._with_spectra()
+        content = np.atleast_2d(np.asarray(content, np.float32))
+        return fitted.decode_spectra(fitted.known.inputs(content, label, condition))
+
+    def encode_spectra(
+        self, spectra: Float[ndarray, "n value"]
+    ) -> tuple[Float[ndarray, "n latent"], Float[ndarray, "n latent"]]:
+        """Content and its standard deviation, from spectra alone."""
+        fitted = self._with_spectra()
+        return fitted.encode_spectra(spectra)
 
     def reconstruct(
         self, patches: Patches | ndarray, labels: Any = None, conditions: Any = None
@@ -251,8 +291,9 @@ class RVAE:
             found.content,
             found.angle,
             found.shift,
+            found.scale,
             label=found.class_probabilities.argmax(1),
-            condition=conditions,
+            condition=conditions if found.condition is None else found.condition,
         )
 
     def manifold(
@@ -306,8 +347,13 @@ class RVAE:
 
     def save(self, path: str | Path) -> None:
         """Write the fitted model to one file (NumPy's npz; nothing is pickled)."""
+        fitted, ensemble = self._fitted(), self._ensemble
         notes = {"history": self.history.to_dict("list"), "metadata": self.metadata}
-        write_model(path, self._fitted(), notes)
+        if ensemble is None:
+            write_model(path, [fitted], notes)
+            return
+        notes["reference"] = ensemble.reference
+        write_model(path, ensemble.members, notes, ensemble.arrays())
 
     @classmethod
     def load(cls, path: str | Path) -> "RVAE":
@@ -316,20 +362,27 @@ class RVAE:
         Raises:
             DataError: If the file is missing or is not such a model.
         """
-        fitted, notes = read_model(path)
-        rvae = model_from(to_mapping(fitted.config))
-        rvae._fit = fitted
+        members, notes, arrays = read_model(path)
+        rvae = model_from(to_mapping(members[0].config))
+        rvae._fit = members[0]
+        if "reference" in notes:
+            rvae._ensemble = from_arrays(members, arrays, notes["reference"])
+            rvae._fit = members[notes["reference"]]
         rvae.history = pd.DataFrame(notes["history"])
         rvae.metadata = notes["metadata"]
         return rvae
 
-    def _keep(self, fresh: FittedModel, fitted: Any, given: dict[str, ndarray]) -> None:
-        """What training gave back, with its gauge."""
-        weighted = dataclasses.replace(fresh, params=fitted.params)
-        self._fit = weighted.settled(given)
-        self.history = pd.DataFrame(fitted.history)
-        self.history.attrs["compile_seconds"] = fitted.compile_seconds
-        model, known = fresh.model, fresh.known
+    def _keep(
+        self, members: Sequence[FittedModel], joined: bool, given: dict[str, ndarray]
+    ) -> None:
+        """What training gave back."""
+        self._fit, self._ensemble = members[0], None
+        if joined:
+            self._ensemble = join(members, given)
+            self._fit = members[self._ensemble.reference]
+        step = -(-len(given["images"]) // NUM_CHECKED)
+        self._sample = {name: values[::step].copy() for name, values in given.items()}
+        model, known = self._fit.model, self._fit.known
         self.metadata |= {
             "subtracted": np.asarray(model.offset).tolist(),
             "divided_by": np.asarray(model.scale).tolist(),
@@ -337,6 +390,19 @@ class RVAE:
         if known.condition_dim:
             self.metadata["condition_subtracted"] = list(known.subtracted)
             self.metadata["condition_divided_by"] = list(known.divided_by)
+
+    def _read(self, given: dict[str, ndarray], table: pd.DataFrame) -> Latents:
+        """What the model, or all members of it, say."""
+        fitted = self._fitted()
+        if self._ensemble is not None:
+            return self._ensemble.encode(given, table)
+        return read(fitted, given, table)
+
+    def _with_spectra(self) -> FittedModel:
+        fitted = self._fitted()
+        if not fitted.known.num_energies:
+            raise ValueError("the model was fitted without spectra; fit(spectra=...).")
+        return fitted
 
     def _fitted(self) -> FittedModel:
         if self._fit is None:
@@ -354,6 +420,17 @@ class RVAE:
                 f"fitted on {fitted.model.shape}. Cut them alike."
             )
         return {"images": images} | fitted.known.arrays(labels, conditions, len(images))
+
+
+def _poses(
+    angle: Float[ndarray, " n"],
+    shift: Float[ndarray, "n 2"],
+    scale: Float[ndarray, " n"],
+    shape: tuple[int, ...],
+) -> Float[ndarray, "n 4"]:
+    """As the fitted model takes them, from a shift in pixels."""
+    moved = np.asarray(shift_to_unit(jnp.asarray(shift), shape))
+    return np.concatenate([angle[:, None], moved, scale[:, None]], axis=1)
 
 
 def model_from(config: Mapping[str, Any]) -> RVAE:

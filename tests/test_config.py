@@ -54,7 +54,7 @@ def test_decoder_that_auto_means(options, family):
         ({"hidden_dim": 0}, "hidden_dim must be >= 1"),
         ({"seed": -1}, "seed must be >= 0"),
         ({"num_classes": 0}, "num_classes must be >= 1"),
-        ({"prior_components": 0}, "prior_components must be >= 1"),
+        ({"prior": {"name": "mixture", "components": 0}}, "components must be >= 1"),
         ({"pose": ("shift",), "decoder": "steerable"}, "add 'rotation'"),
         (
             {"pose": (), "angle_prior": {"loc": 0.0, "concentration": 1.0}},
@@ -72,10 +72,16 @@ def test_decoder_that_auto_means(options, family):
             {"decoder": "steerable", "likelihood": "poisson-gaussian"},
             "Take decoder='affine'",
         ),
-        ({"decoder": "steerable", "max_shift": 0.3}, "max_shift up to 0.2; got 0.3"),
-        ({"posterior": "enumerated"}, "take posterior='marginal'"),
+        (
+            {"decoder": "steerable", "max_shift": 0.3},
+            "max_shift=0.3, it takes up to 0.2",
+        ),
+        (
+            {"posterior": "enumerated", "decoder": "steerable"},
+            "Take decoder='affine', or posterior='marginal'",
+        ),
         ({"posterior": "marginal", "decoder": "affine"}, "posterior='enumerated'"),
-        ({"angle_prior": {"loc": 0.0}}, "give loc and concentration"),
+        ({"angle_prior": {"loc": 0.0}}, "needs either concentration"),
         (
             {"angle_prior": {"loc": 0.0, "concentration": -1.0}},
             "concentration must be >= 0",

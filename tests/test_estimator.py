@@ -8,12 +8,12 @@ import pytest
 from scipy import ndimage
 from scipy.stats import norm
 
-from jaxrvae import estimator
 from jaxrvae._checks import DataError, RunError
 from jaxrvae.data.containers import Latents, Patches
 from jaxrvae.estimator import RVAE, model_from
 from jaxrvae.models import apply
 from jaxrvae.simulate import simulate
+from jaxrvae.training import fit as training_fit
 
 pytestmark = pytest.mark.usefixtures("compile_once")
 
@@ -80,7 +80,7 @@ def cases(compile_once):
             moved = np.roll(near, (-1, 1), (1, 2))  # one pixel to the right, one up
             images = np.concatenate([new.values, turned, near, moved])
             with pytest.MonkeyPatch.context() as patch:
-                traced = count_traces(patch, estimator, "make_loss")
+                traced = count_traces(patch, training_fit, "make_loss")
                 model = fit(patches, kind)
             assert len(traced) == 1
             made[kind] = Case(
@@ -385,7 +385,7 @@ def broken(kind):
         ("nan", "1 of 4 patches hold NaN"),
         ("constant", "all patches are one constant"),
         ("small", "at least 8 x 8"),
-        ("flat", r"must be \(n, row, col\[, channel\]\)"),
+        ("flat", "signals .* cannot be turned"),
         ("none", r"n >= 1; got \(0, 20, 20\)"),
     ],
 )

@@ -135,10 +135,12 @@ def test_content_need_not_hold_what_is_given(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("prior", ["mixture", "vamp", "flow"])
+@pytest.mark.parametrize(
+    "prior", [{"name": "mixture", "components": 4}, "vamp", "flow"], ids=str
+)
 def test_manifold_follows_a_learned_prior(prior, tmp_path):
     train = glyphs(number=200)
-    model = fit(train, epochs=6, prior=prior, prior_components=4)
+    model = fit(train, epochs=6, prior=prior)
     images = model.manifold((2, 3))
     assert images.shape == (2, 3, SIZE, SIZE)
     assert np.isfinite(images).all()
@@ -166,7 +168,9 @@ def test_beta_and_capacity_hold_the_content():
         ({"num_classes": 2}, {"labels": np.zeros(19, int)}, "labels must be 20"),
         ({"num_classes": 2}, {"labels": np.zeros(20)}, "whole numbers; got float64"),
         ({}, {"conditions": np.zeros(19)}, r"conditions must be \(20,\)"),
-        ({}, {"conditions": np.full(20, np.nan)}, "conditions must be finite"),
+        ({}, {"conditions": np.full(20, np.inf)}, "conditions must not be infinite"),
+        ({}, {"conditions": np.full(20, np.nan)}, "missing for every image"),
+        ({}, {"spectra": np.zeros((19, 5))}, r"spectra must be \(20, values\)"),
         ({"prior": "vamp"}, {"conditions": np.zeros(20)}, "Take prior='mixture'"),
         ({}, {"objective": {"betta": 2.0}}, "Did you mean 'beta'"),
     ],

@@ -1,4 +1,4 @@
-"""Patches as the array that the models take, and refused where they cannot be."""
+"""Patches, or signals, as the array that the models take; or refused."""
 
 import numpy as np
 
@@ -10,11 +10,14 @@ LEAST_SIZE = 8  # pixels along either side
 
 
 def as_images(patches: Patches | ndarray) -> ndarray:
-    """(n, row, col, channel) float32, all of it finite."""
+    """(n, row, col, channel) float32, all of it finite; signals (n, x) as one row."""
     values = patches.values if isinstance(patches, Patches) else np.asarray(patches)
+    if values.ndim == 2:
+        values = values[:, None, :]
     if values.ndim not in (3, 4) or len(values) == 0:
         raise DataError(
-            f"patches must be (n, row, col[, channel]) with n >= 1; got {values.shape}."
+            "patches must be (n, row, col[, channel]), or signals (n, x), with n >= 1;"
+            f" got {values.shape}."
         )
     values = values[..., None] if values.ndim == 3 else values
     images = np.ascontiguousarray(values, np.float32)
@@ -27,11 +30,16 @@ def as_images(patches: Patches | ndarray) -> ndarray:
     return images
 
 
-def check_images(images: ndarray, likelihood: str) -> None:
+def check_images(images: ndarray, likelihood: str, rotated: bool = True) -> None:
     """Refuse what training would choke on."""
     if float(np.ptp(images)) == 0:
         raise DataError("all patches are one constant; there is nothing to learn.")
-    if min(images.shape[1:3]) < LEAST_SIZE:
+    signals = images.shape[1] == 1
+    if signals and rotated:
+        raise DataError(
+            "signals (n, x) cannot be turned. Take pose=('shift',), or pose=()."
+        )
+    if min(images.shape[1 + signals : 3]) < LEAST_SIZE:
         raise DataError(
             f"patches are {images.shape[1:3]} pixels; at least {LEAST_SIZE} x "
             f"{LEAST_SIZE} are needed. Cut larger ones."

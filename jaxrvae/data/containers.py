@@ -167,6 +167,10 @@ class Latents:
         symmetry: (n,) order of the rotational symmetry found: angles are meant
             modulo 2 pi / symmetry.
         table: The patches' table: frame, x, y, ...
+        condition, condition_std: (n, m) conditions, found where they were missing; no
+            columns where the model is always given them.
+        members: Of an ensemble, what each says, in the terms of this one.
+        agreement: (n,) of the members, from 0 to 1; None for a model alone.
     """
 
     content: np.ndarray
@@ -180,6 +184,10 @@ class Latents:
     class_probabilities: np.ndarray
     symmetry: np.ndarray
     table: pd.DataFrame
+    condition: np.ndarray | None = None
+    condition_std: np.ndarray | None = None
+    members: tuple["Latents", ...] = ()
+    agreement: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.content)
@@ -200,6 +208,12 @@ class Latents:
         if self.class_probabilities.shape[1] > 1:
             columns["class"] = self.class_probabilities.argmax(1)
             columns["class_probability"] = self.class_probabilities.max(1)
+        if self.condition is not None and self.condition_std is not None:
+            for i in range(self.condition.shape[1]):
+                columns[f"condition_{i}"] = self.condition[:, i]
+                columns[f"condition_std_{i}"] = self.condition_std[:, i]
+        if self.agreement is not None:
+            columns["agreement"] = self.agreement
         latents = pd.DataFrame(columns)
         table = self.table.drop(columns=latents.columns, errors="ignore")
         return pd.concat([table.reset_index(drop=True), latents], axis=1)

@@ -1,4 +1,4 @@
-"""What is known of patches beside their pixels: classes, and numbers as conditions."""
+"""What is known of patches beside their pixels: classes, conditions, spectra."""
 
 import dataclasses
 from typing import Any
@@ -16,11 +16,16 @@ class Known:
 
     Attributes:
         subtracted, divided_by: Of each number that is a condition.
+        inferred: Whether conditions may be missing, and are then to be found.
+        mean_spectrum, spectrum_scale: Subtracted from spectra, and divided by.
     """
 
     num_classes: int = 1
     subtracted: tuple[float, ...] = ()
     divided_by: tuple[float, ...] = ()
+    inferred: bool = False
+    mean_spectrum: tuple[float, ...] = ()
+    spectrum_scale: float = 1.0
 
     @property
     def condition_dim(self) -> int:
@@ -32,12 +37,17 @@ class Known:
         """Numbers that the decoder gets beside the content."""
         return (self.num_classes if self.num_classes > 1 else 0) + self.condition_dim
 
+    @property
+    def num_energies(self) -> int:
+        """Values of a spectrum; 0 without spectra."""
+        return len(self.mean_spectrum)
+
     def arrays(self, labels: Any, conditions: Any, number: int) -> dict[str, ndarray]:
         """What the model reads: "label" (n,), "condition" (n, number), where known.
 
         Args:
             labels: None, or a whole number a patch; -1 for a class that is not known.
-            conditions: None, or (n,) or (n, number) of any numbers.
+            conditions: None, or (n,) or (n, number) of any numbers; NaN where missing.
 
         Raises:
             ValueError: For labels outside the classes, and for what does not fit.
@@ -45,9 +55,15 @@ class Known:
         found: dict[str, ndarray] = {}
         if labels is not None:
             found["label"] = _checked_labels(labels, number, self.num_classes)
-        given = np.zeros((number, 0), np.float32)
+        missing = self.condition_dim if self.inferred else 0
+        given = np.full((number, missing), np.nan, np.float32)
         if conditions is not None:
             given = checked_conditions(conditions, number)
+        if np.isnan(given).any() and not self.inferred:
+            raise ValueError(
+                "the model was fitted with every condition, and cannot infer those that"
+                " are missing. Give all, or fit with some of them NaN."
+            )
         if given.shape[1] != self.condition_dim:
             raise ValueError(
                 f"the model was fitted with {self.condition_dim} conditions an image;"
@@ -56,6 +72,31 @@ class Known:
         if self.condition_dim:
             found["condition"] = self._standardized(given)
         return found
+
+    def standard_spectra(self, spectra: Any, number: int) -> Float[ndarray, "n energy"]:
+        """Spectra as the model reads them."""
+        values = checked_spectra(spectra, number)
+        if values.shape[1] != self.num_energies:
+            raise ValueError(
+                f"the model was fitted with {self.num_energies} values a spectrum; got"
+                f" {values.shape[1]}. Give spectra of the same kind."
+            )
+        mean = np.asarray(self.mean_spectrum, np.float32)
+        return (values - mean) / np.float32(self.spectrum_scale)
+
+    def recorded_spectra(
+        self, standard: Float[ndarray, "n energy"]
+    ) -> Float[ndarray, "n energy"]:
+        """Spectra of the model in the units recorded."""
+        mean = np.asarray(self.mean_spectrum, np.float32)
+        return standard * np.float32(self.spectrum_scale) + mean
+
+    def recorded_conditions(
+        self, mean: Float[ndarray, "n number"], std: Float[ndarray, "n number"]
+    ) -> tuple[Float[ndarray, "n number"], Float[ndarray, "n number"]]:
+        """Conditions of the model, and their errors, in the units recorded."""
+        scale = np.asarray(self.divided_by, np.float32)
+        return mean * scale + np.asarray(self.subtracted, np.float32), std * scale
 
     def inputs(
         self, content: Float[ndarray, "n latent"], label: Any, condition: Any
@@ -87,18 +128,29 @@ class Known:
         return (condition - offset) / scale
 
 
-def learn_known(num_classes: int, conditions: Any, number: int) -> Known:
-    """Standardizes these conditions, those that the model is fitted with."""
-    if conditions is None:
-        return Known(num_classes)
-    condition = checked_conditions(conditions, number)
-    spread = condition.std(0)
-    scale = np.where(spread > 0, spread, 1.0)
-    return Known(num_classes, tuple(condition.mean(0).tolist()), tuple(scale.tolist()))
+def learn_known(
+    num_classes: int, conditions: Any, number: int, spectra: Any = None
+) -> Known:
+    """Standardizes these conditions and spectra, which the model is fitted with."""
+    found: dict[str, Any] = {}
+    if conditions is not None:
+        condition = checked_conditions(conditions, number)
+        if np.isnan(condition).all(0).any():
+            raise ValueError("a condition is missing for every image. Leave it out.")
+        spread = np.nanstd(condition, axis=0)
+        found["subtracted"] = tuple(np.nanmean(condition, axis=0).tolist())
+        found["divided_by"] = tuple(np.where(spread > 0, spread, 1.0).tolist())
+        found["inferred"] = bool(np.isnan(condition).any())
+    if spectra is not None:
+        values = checked_spectra(spectra, number)
+        mean = values.mean(0)
+        found["mean_spectrum"] = tuple(mean.tolist())
+        found["spectrum_scale"] = float((values - mean).std()) or 1.0
+    return Known(num_classes, **found)
 
 
 def checked_conditions(conditions: Any, number: int) -> Float[ndarray, "n number"]:
-    """A row a patch, all of it finite."""
+    """A row a patch, none of it infinite; NaN where it is missing."""
     condition = np.asarray(conditions, np.float32)
     condition = condition[:, None] if condition.ndim == 1 else condition
     if condition.ndim != 2 or len(condition) != number:
@@ -106,9 +158,22 @@ def checked_conditions(conditions: Any, number: int) -> Float[ndarray, "n number
             f"conditions must be ({number},) or ({number}, numbers); got"
             f" {np.shape(conditions)}. Give one row an image."
         )
-    if not np.isfinite(condition).all():
-        raise ValueError("conditions must be finite. Drop the images without.")
+    if np.isinf(condition).any():
+        raise ValueError("conditions must not be infinite. Take NaN where missing.")
     return condition
+
+
+def checked_spectra(spectra: Any, number: int) -> Float[ndarray, "n energy"]:
+    """A spectrum a patch, all of it finite."""
+    values = np.asarray(spectra, np.float32)
+    if values.ndim != 2 or len(values) != number or values.shape[1] == 0:
+        raise ValueError(
+            f"spectra must be ({number}, values); got {values.shape}."
+            " Give one spectrum a patch."
+        )
+    if not np.isfinite(values).all():
+        raise ValueError("spectra must be finite. Drop the patches without.")
+    return values
 
 
 def _checked_labels(labels: Any, number: int, num_classes: int) -> Int[ndarray, " n"]:

@@ -1,10 +1,11 @@
-"""The affine model: content makes one canonical image, looked up on posed grids.
+"""The affine model: content makes one canonical image, seen on posed grids.
 
-The posterior of the pose is enumerated: K turned copies of the image, each with its
-probability, a local angle and a shift, all from one shared encoder.
+The decoder is a network that makes that image, looked up at the points of the posed
+grid; or a network of point and content, the coordinate form, evaluated at these points.
 """
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,68 +20,67 @@ from jaxrvae.geometry.resample import bilinear, cubic
 from jaxrvae.models.gauge import Gauge, drift
 from jaxrvae.models.known import known_numbers
 from jaxrvae.models.likelihoods import mean_of
+from jaxrvae.models.pose_query import PoseQuery
 from jaxrvae.models.steerable import NOISE_GAIN, Features, Projection, polar_coefs
-from jaxrvae.networks.decoders import DenseDecoder
-from jaxrvae.networks.encoders import TurnedCopies
+from jaxrvae.networks.spectra import SpectrumNetworks
 from jaxrvae.priors.content import ContentPrior
 
+NUM_POSE = 7  # numbers of a copy: logit, angle and shift with their spreads
+SCALE_STD = 0.1  # of the log scale's normal prior
+CHUNK = 4  # images of which a coordinate decoder makes all pixels at a time
 
-class AffineNetworks(nnx.Module):
-    """All weights of the affine model."""
+
+class PoseHead(nnx.Module):
+    """A copy's units to the numbers of its pose and content."""
 
     def __init__(
         self,
-        orders: tuple[int, ...],
-        shape: tuple[int, int, int],
-        content_dim: int,
-        num_turns: int,
         hidden_dim: int,
-        known_dim: int = 0,
-        mean_gain: float = 1.0,
-        background: Float[Array, " channel"] | None = None,
+        known_dim: int,
+        content_dim: int,
+        scaled: bool,
         *,
         rngs: nnx.Rngs,
     ):
-        self.copies = TurnedCopies(orders, num_turns, hidden_dim, rngs=rngs)
         self.hidden = nnx.Linear(hidden_dim + known_dim, hidden_dim, rngs=rngs)
-        self.out = nnx.Linear(hidden_dim, 7 + 2 * content_dim, rngs=rngs)
-        self.decoder = DenseDecoder(
-            content_dim + known_dim,
-            hidden_dim,
-            int(np.prod(shape)),
-            mean_gain,
-            rngs=rngs,
-        )
-        none = jnp.zeros(shape[2])
-        self.background = nnx.Param(none if background is None else background)
-        self.log_noise = nnx.Param(jnp.zeros(()))
+        number = NUM_POSE + 2 * content_dim + 2 * scaled
+        self.out = nnx.Linear(hidden_dim, number, rngs=rngs)
+
+    def __call__(self, units: Float[Array, "*n unit"]) -> Float[Array, "*n number"]:
+        """The pose's numbers, the content's, then those of the scale."""
+        return self.out(nnx.tanh(self.hidden(units)))
+
+
+class AffineNetworks(nnx.Module):
+    """All weights of the affine model.
+
+    Args:
+        copies: What the encoder reads to (turn, batch, unit), before activation.
+        decoder: Content to pixels, or (points, content) to values at the points.
+        guess: Of class and conditions, from the units pooled over the copies.
+        noise_shape: () or that of a patch.
+    """
+
+    def __init__(
+        self,
+        copies: Any,
+        head: PoseHead,
+        decoder: Any,
+        background: Float[Array, " channel"],
+        noise_shape: tuple[int, ...] = (),
+        guess: nnx.Linear | None = None,
+    ):
+        self.copies, self.head, self.decoder = copies, head, decoder
+        self.background = nnx.Param(background)
+        self.log_noise = nnx.Param(jnp.zeros(noise_shape))
+        self.guess: nnx.Linear | None = nnx.data(guess)
+        self.spectrum: SpectrumNetworks | None = nnx.data(None)
         self.prior: ContentPrior = None
 
     @property
-    def noise(self) -> Float[Array, ""]:
+    def noise(self) -> Float[Array, "*pixel"]:
         """Standard deviation of the noise, per standardized pixel."""
         return jnp.exp(NOISE_GAIN * self.log_noise[...])
-
-
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True, eq=False)
-class PoseQuery:
-    """The posterior over K turned copies, as the encoder states it.
-
-    Attributes:
-        logits: (batch, turn) of the copies.
-        offset: (batch, turn) mean of the angle beyond the copy's, radians.
-        shift: (batch, turn, 2) its mean, unit lengths, in the image's frame.
-        content: (batch, latent) its mean, weighted over the copies.
-    """
-
-    logits: Float[Array, "batch turn"]
-    offset: Float[Array, "batch turn"]
-    offset_log_std: Float[Array, "batch turn"]
-    shift: Float[Array, "batch turn 2"]
-    shift_log_std: Float[Array, "batch turn 2"]
-    content: Float[Array, "batch latent"]
-    content_log_std: Float[Array, "batch latent"]
 
 
 @jax.tree_util.register_dataclass
@@ -93,11 +93,14 @@ class AffineModel:
         offset, scale: Of each channel: what is subtracted, then divided by.
         shape: (rows, columns, channels) of a patch.
         num_turns: Copies that the encoder reads.
-        shift_std: Of the shift's normal prior, unit lengths; 0 without shifts.
-        interpolation: "bilinear" or "cubic".
+        shift_std: (x, y) of the shift's normal prior, unit lengths; 0 without shifts.
+        interpolation: "bilinear", "cubic", or "none": a decoder of points.
         likelihood: Of `models/likelihoods.py`.
         num_classes: That the decoder is told apart from the content; 1 is none.
-        rotated: Whether the pose has an angle; without it `num_turns` is 1.
+        rotated, scaled: Whether the pose has an angle, a scale.
+        posterior: The angle's family, as `PoseQuery` has it.
+        reads: What the encoder does: "coefs" or "images".
+        fixed_noise: Standard deviation in the images' units; 0: it is learned.
     """
 
     basis: PolarBasis
@@ -105,25 +108,50 @@ class AffineModel:
     scale: Float[Array, " channel"]
     shape: tuple[int, int, int] = dataclasses.field(metadata={"static": True})
     num_turns: int = dataclasses.field(metadata={"static": True})
-    shift_std: float = dataclasses.field(metadata={"static": True})
+    shift_std: tuple[float, float] = dataclasses.field(metadata={"static": True})
     interpolation: str = dataclasses.field(metadata={"static": True})
     likelihood: str = dataclasses.field(metadata={"static": True})
     num_classes: int = dataclasses.field(default=1, metadata={"static": True})
     rotated: bool = dataclasses.field(default=True, metadata={"static": True})
+    scaled: bool = dataclasses.field(default=False, metadata={"static": True})
+    posterior: str = dataclasses.field(default="enumerated", metadata={"static": True})
+    reads: str = dataclasses.field(default="coefs", metadata={"static": True})
+    fixed_noise: float = dataclasses.field(default=0.0, metadata={"static": True})
 
     @property
-    def free(self) -> Float[Array, "3"]:
-        """1 for what the pose holds of (angle, shift along x, along y), 0 else."""
-        shifted = float(self.shift_std > 0)
-        return jnp.array([float(self.rotated), shifted, shifted])
+    def shifted(self) -> bool:
+        """Whether the pose has a shift, along either axis."""
+        return max(self.shift_std) > 0
+
+    @property
+    def free(self) -> Float[Array, " pose"]:
+        """1 for what the pose holds of (angle, shift along x, y[, log scale]), else 0.
+
+        The scale stands there where it is free alone.
+        """
+        parts = [self.rotated, *(std > 0 for std in self.shift_std)]
+        return jnp.array([float(part) for part in parts] + [1.0] * self.scaled)
 
     @property
     def orders(self) -> tuple[int, ...]:
         """Angular order of every complex coefficient, channel after channel."""
         return self.basis.orders * self.shape[2]
 
+    def noise(self, networks: AffineNetworks) -> Float[Array, "*pixel"]:
+        """Standard deviation per standardized pixel: one, or of every pixel."""
+        if self.fixed_noise:
+            return self.fixed_noise / self._divided_by
+        return networks.noise
+
+    @property
+    def _divided_by(self) -> Float[Array, "*channel"]:
+        """The scale of what the likelihood is of."""
+        return self.scale if self.likelihood == "gaussian" else jnp.ones(())
+
     def projection(self) -> Projection:
         """The basis on the pixels."""
+        if not self.rotated and self.reads == "images":
+            return {}
         values = self.basis.evaluate(pixel_grid(*self.shape[:2]))
         return {"coefs": values.reshape(-1, 1, values.shape[-1])}
 
@@ -136,13 +164,13 @@ class AffineModel:
         return polar_coefs(projection["coefs"], flat)[:, 0]
 
     def compress(self, projection: Projection, images: Array) -> Features:
-        """Coefs (n, reals), and the images that the likelihood is of."""
-        unit = (self.basis.num_reals / (self.shape[0] * self.shape[1])) ** 0.5
+        """The images that the likelihood is of; coefs (n, reals) if they are read."""
         standard = (images - self.offset) / self.scale
-        return {
-            "coefs": unit * self.coefs(projection, images),
-            "images": standard if self.likelihood == "gaussian" else images,
-        }
+        found = {"images": standard if self.likelihood == "gaussian" else images}
+        if self.reads == "coefs":
+            unit = (self.basis.num_reals / (self.shape[0] * self.shape[1])) ** 0.5
+            found["coefs"] = unit * self.coefs(projection, images)
+        return found
 
     def expand(self, projection: Projection, features: Features) -> Features:
         """The features as they are."""
@@ -166,7 +194,7 @@ class AffineModel:
                 return cubic(pixels.reshape(self.shape), seen).ravel()
 
             rows = jax.jacfwd(posed)(jnp.zeros(3)).T
-            return rows * self.free[:, None]
+            return rows * self.free[:3, None]
 
         def canonical(z: Float[Array, " latent"]) -> Float[Array, " number"]:
             return self.canonical(networks, z).ravel()
@@ -175,30 +203,59 @@ class AffineModel:
 
     def query(self, networks: AffineNetworks, features: Features) -> PoseQuery:
         """The posterior of pose and content."""
-        units = nnx.tanh(networks.copies(features["coefs"]))
+        seen = features[self.reads]
+        if self.reads == "images" and self.likelihood != "gaussian":
+            seen = (seen - self.offset) / self.scale
+        units = nnx.tanh(networks.copies(seen))
         known = known_numbers(features, self.num_classes, units.shape[1])
-        known = jnp.broadcast_to(known, (*units.shape[:2], known.shape[1]))
-        units = jnp.concatenate([units, known], axis=-1)
-        out = networks.out(nnx.tanh(networks.hidden(units))).swapaxes(0, 1)
-        logits, offset, offset_log_std = out[..., 0], out[..., 1], out[..., 2]
+        wide = jnp.broadcast_to(known, (*units.shape[:2], known.shape[1]))
+        out = networks.head(jnp.concatenate([units, wide], axis=-1)).swapaxes(0, 1)
+        content_dim = (out.shape[-1] - NUM_POSE - 2 * self.scaled) // 2
+        end = NUM_POSE + 2 * content_dim
+        logits = out[..., 0] if self.num_turns > 1 else 0 * out[..., 0]
         weights = jax.nn.softmax(logits, axis=-1)
         mean, log_std = jnp.split(
-            jnp.einsum("bk,bkc->bc", weights, out[..., 7:]), 2, axis=-1
+            jnp.einsum("bk,bkc->bc", weights, out[..., NUM_POSE:end]), 2, axis=-1
         )
-        bin_width = np.pi / self.num_turns
-        shift = self.shift_std * jax.vmap(rotate, (1, 0), 1)(
-            out[..., 3:5], self.turns()
-        )
-        spread = np.log(max(self.shift_std, 1e-6))
+        reach = max(max(self.shift_std), 1e-6)
+        shift = reach * jax.vmap(rotate, (1, 0), 1)(out[..., 3:5], self.turns())
+        shift *= self.free[1:3] > 0
+        log_scale, log_scale_log_std = jnp.zeros((2, *logits.shape))
+        if self.scaled:
+            log_scale = SCALE_STD * out[..., end]
+            log_scale_log_std = jnp.clip(out[..., end + 1] - 1.0, -7.0, 0.0)
+            log_scale_log_std += np.log(SCALE_STD)
+        guess = jnp.zeros((len(mean), 0))
+        if networks.guess is not None:
+            pooled = jnp.einsum("bk,kbh->bh", weights, units)
+            guess = networks.guess(pooled)
         return PoseQuery(
             logits,
-            1.5 * bin_width * jnp.tanh(offset) * float(self.rotated),
-            jnp.clip(offset_log_std - 1.0, -7.0, 0.0) + np.log(bin_width),
+            *self._angle(out[..., :3]),
             shift,
-            jnp.clip(out[..., 5:7] - 1.0, -7.0, 0.0) + spread,
+            jnp.clip(out[..., 5:7] - 1.0, -7.0, 0.0) + np.log(reach),
+            log_scale,
+            log_scale_log_std,
             mean,
             jnp.clip(log_std - 1.0, -7.0, 1.0),
+            guess,
+            self.posterior,
         )
+
+    def _angle(
+        self, out: Float[Array, "batch turn 3"]
+    ) -> tuple[Float[Array, "batch turn"], Float[Array, "batch turn"]]:
+        """Its middle and log standard deviation, from three numbers a copy."""
+        if not self.rotated:
+            return 0 * out[..., 0], 0 * out[..., 0]
+        if self.posterior == "enumerated":
+            width = np.pi / self.num_turns
+            middle = self.turns() + 1.5 * width * jnp.tanh(out[..., 1])
+            return middle, jnp.clip(out[..., 2] - 1.0, -7.0, 0.0) + np.log(width)
+        log_std = jnp.clip(out[..., 2] - 1.0, -7.0, 2.0)
+        if self.posterior == "gaussian":
+            return out[..., 1], log_std
+        return jnp.arctan2(out[..., 0], out[..., 1]), log_std
 
     def turns(self) -> Float[Array, " turn"]:
         """The copies' angles, radians."""
@@ -212,7 +269,20 @@ class AffineModel:
         Args:
             content: With what is known beside it (`models/known.py`).
         """
-        return networks.decoder(content).reshape(*content.shape[:-1], *self.shape)
+        if self.interpolation != "none":
+            pixels = networks.decoder(content)
+            return pixels.reshape(*content.shape[:-1], *self.shape)
+        grid = pixel_grid(*self.shape[:2])
+
+        @jax.checkpoint
+        def image(one: Float[Array, " latent"]) -> Float[Array, "height width channel"]:
+            return networks.decoder(grid, one)
+
+        if content.ndim == 1:
+            return image(content)
+        flat = content.reshape(-1, content.shape[-1])
+        images = jax.lax.map(image, flat, batch_size=min(CHUNK, len(flat)))
+        return images.reshape(*content.shape[:-1], *self.shape)
 
     def render(
         self,
@@ -234,18 +304,55 @@ class AffineModel:
         points: Float[Array, "height width 2"],
         angle: Float[Array, "batch turn"],
         shift: Float[Array, "batch turn 2"],
+        scale: Float[Array, "batch turn"] | None = None,
     ) -> Float[Array, "batch turn height width channel"]:
-        """Every image at poses of its own, with its background, seen at points."""
-        none = jnp.zeros(()), jnp.zeros(2)
+        """Every image at poses of its own, with its background, seen at points.
 
-        def rendered(image: Array, angle: Array, shift: Array) -> Array:
-            turned = angle if self.rotated else none[0]
-            moved = shift if self.shift_std > 0 else none[1]
-            return self.render(image, points, turned, moved, jnp.ones(()))
+        A decoder of points is evaluated there where the poses are few. Many are looked
+        up in its image on the pixels instead: one pass of the network, not one a pose.
+        """
+        none = jnp.zeros(()), jnp.zeros(2), jnp.ones(())
+        moves = self.rotated, self.shifted, scale is not None
+        given = angle, shift, jnp.zeros(angle.shape) if scale is None else scale
 
-        canonical = self.canonical(networks, inputs)
-        images = jax.vmap(jax.vmap(rendered, (None, 0, 0)))(canonical, angle, shift)
+        def pose(own: tuple[Array, ...]) -> tuple[Array, ...]:
+            both = zip(moves, own, none, strict=True)
+            return tuple(value if free else fixed for free, value, fixed in both)
+
+        if self.interpolation == "none" and angle.shape[1] == 1:
+
+            def evaluated(one: Array, *own: Array) -> Array:
+                return networks.decoder(remove_pose(points, *pose(own)), one)
+
+            each = jax.vmap(jax.vmap(jax.checkpoint(evaluated), (None, 0, 0, 0)))
+            images = each(inputs, *given)
+        else:
+
+            def rendered(image: Array, *own: Array) -> Array:
+                return self.render(image, points, *pose(own))
+
+            canonical = self.canonical(networks, inputs)
+            images = jax.vmap(jax.vmap(rendered, (None, 0, 0, 0)))(canonical, *given)
         return images + networks.background[...]
+
+    def seen(
+        self,
+        networks: AffineNetworks,
+        inputs: Float[Array, "batch input"],
+        angle: Float[Array, " batch"],
+        shift: Float[Array, "batch 2"],
+        scale: Float[Array, " batch"],
+    ) -> Float[Array, "batch height width channel"]:
+        """Every image at any one pose, whatever the model's own poses hold."""
+        points = pixel_grid(*self.shape[:2])
+        if self.interpolation == "none":
+            own = jax.vmap(remove_pose, (None, 0, 0, 0))(points, angle, shift, scale)
+            rendered = jax.vmap(networks.decoder)(own, inputs)
+        else:
+            rendered = jax.vmap(self.render, (0, None, 0, 0, 0))(
+                self.canonical(networks, inputs), points, angle, shift, scale
+            )
+        return self.recorded(networks, rendered)
 
     def recorded(
         self, networks: AffineNetworks, rendered: Float[Array, "*n channel"]

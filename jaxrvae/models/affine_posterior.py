@@ -5,16 +5,17 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import logsumexp
 
-from jaxrvae._typing import Array, Float
+from jaxrvae._typing import Array, Float, Int
 from jaxrvae.geometry.circle import angle_grid, wrap
 from jaxrvae.geometry.grid import pixel_grid, shift_to_pixel, unit_length
 from jaxrvae.geometry.pose import remove_pose
 from jaxrvae.geometry.resample import cubic, spline_coefs
-from jaxrvae.models.affine import AffineModel, AffineNetworks, PoseQuery
+from jaxrvae.models.affine import SCALE_STD, AffineModel, AffineNetworks
 from jaxrvae.models.gauge import Gauge, fix_gauge
-from jaxrvae.models.known import class_probabilities, of_every_class
+from jaxrvae.models.known import class_probabilities, of_every_class, with_conditions
 from jaxrvae.models.likelihoods import log_likelihood, scoring_weights
 from jaxrvae.models.modes import angle_modes, symmetry_order
+from jaxrvae.models.pose_query import PoseQuery, angle_density
 from jaxrvae.models.steerable import Features, Projection
 
 NUM_ANGLES = 96
@@ -35,6 +36,7 @@ def affine_posterior(
         log_prior: Of `angle_grid(NUM_ANGLES)`: log density times 2 pi.
     """
     query = model.query(networks, features)
+    features, condition = with_conditions(features, query.guess)
     inputs = of_every_class(features, model.num_classes, query.content)
     images = features["images"]
     fit = jax.vmap(lambda i: _fit(model, networks, query, i, images))(inputs)
@@ -42,27 +44,26 @@ def affine_posterior(
     chosen = jnp.argmax(shares_of_class, axis=-1), jnp.arange(len(images))
     inputs, best = inputs[chosen], jnp.argmax(fit[chosen], axis=-1)
     canonical = model.canonical(networks, inputs)
-    if model.interpolation == "bilinear":
-        splines = jax.vmap(spline_coefs)(canonical)
-    else:
-        splines = canonical
     angles = jnp.asarray(angle_grid(NUM_ANGLES), jnp.float32)
-    density = _angle_density(model, query, angles) * jnp.exp(log_prior)
+    density = angle_density(query, angles)
+    if query.family == "enumerated":
+        density *= jnp.exp(log_prior)
     modes, shares, _ = jax.vmap(angle_modes, (0, None))(
         density / density.sum(-1, keepdims=True), angles
     )
-    shift = jnp.take_along_axis(query.shift, best[:, None, None], 1)[:, 0]
-    angle = jnp.take_along_axis(model.turns() + query.offset, best[:, None], 1)
-    modes, shares = _put_first(modes, shares, angle[:, 0])
-    start = jnp.concatenate([angle, shift], axis=-1)
-    pose, covariance = jax.vmap(lambda s, x, p: _refine(model, networks, s, x, p))(
-        splines, images, start
-    )
-    std = jnp.sqrt(jnp.diagonal(covariance, axis1=1, axis2=2))
+    stated = _stated(model, query, best)
+    modes, shares = _put_first(modes, shares, stated[0][:, 0])
+    if query.family == "enumerated":
+        pose, covariance = _refined(model, networks, canonical, images, stated[0])
+        std = jnp.sqrt(jnp.diagonal(covariance, axis1=1, axis2=2))
+    else:  # the published form: the encoder has the last word
+        pose, std = stated
     hidden = model.drift(networks, projection, gauge, inputs)
-    angle, shift = fix_gauge(modes.at[:, 0].set(pose[:, 0]), pose[:, 1:], hidden)
-    symmetry = _symmetry(model, networks, projection, canonical)
-    return {
+    angle, shift = fix_gauge(modes.at[:, 0].set(pose[:, 0]), pose[:, 1:3], hidden)
+    symmetry = jnp.ones(len(images), int)
+    if model.rotated:
+        symmetry = _symmetry(model, networks, projection, canonical)
+    return condition | {
         "content": query.content,
         "content_std": jnp.exp(query.content_log_std),
         "class_probabilities": shares_of_class,
@@ -70,9 +71,44 @@ def affine_posterior(
         "angle_std": std[:, 0],
         "angle_modes": jnp.stack([angle, shares], axis=-1),
         "shift": shift_to_pixel(shift, model.shape),
-        "shift_std": std[:, 1:] * unit_length(model.shape),
+        "shift_std": std[:, 1:3] * unit_length(model.shape),
+        "scale": jnp.exp(pose[:, 3]) if model.scaled else jnp.ones(len(images)),
         "symmetry": symmetry,
     }
+
+
+def _stated(
+    model: AffineModel, query: PoseQuery, best: Int[Array, " batch"]
+) -> tuple[Float[Array, "batch pose"], Float[Array, "batch pose"]]:
+    """(angle, shift[, log scale]) of one copy each, and their standard deviations."""
+
+    def joined(
+        angle: Float[Array, "batch turn"],
+        shift: Float[Array, "batch turn 2"],
+        log_scale: Float[Array, "batch turn"],
+    ) -> Float[Array, "batch pose"]:
+        parts = [angle[..., None], shift, log_scale[..., None]]
+        parts = jnp.concatenate(parts if model.scaled else parts[:2], axis=-1)
+        return jnp.take_along_axis(parts, best[:, None, None], 1)[:, 0]
+
+    log_std = query.angle_log_std, query.shift_log_std, query.log_scale_log_std
+    pose = joined(query.angle, query.shift, query.log_scale)
+    return pose, jnp.exp(joined(*log_std)) * model.free
+
+
+def _refined(
+    model: AffineModel,
+    networks: AffineNetworks,
+    canonical: Float[Array, "batch height width channel"],
+    images: Float[Array, "batch height width channel"],
+    start: Float[Array, "batch pose"],
+) -> tuple[Float[Array, "batch pose"], Float[Array, "batch pose pose"]]:
+    splines = canonical
+    if model.interpolation != "cubic":
+        splines = jax.vmap(spline_coefs)(canonical)
+    return jax.vmap(lambda s, x, p: _refine(model, networks, s, x, p))(
+        splines, images, start
+    )
 
 
 def _fit(
@@ -83,10 +119,12 @@ def _fit(
     images: Float[Array, "batch height width channel"],
 ) -> Float[Array, "batch turn"]:
     """Log likelihood of each copy's pose, the encoder's word being a prior."""
-    points, angle = pixel_grid(*model.shape[:2]), model.turns() + query.offset
-    posed = model.posed(networks, inputs, points, angle, query.shift)
-    fit = log_likelihood(model.likelihood, images[:, None], posed, networks.noise)
-    return fit + jax.nn.log_softmax(query.logits)
+    points = pixel_grid(*model.shape[:2])
+    scale = jnp.exp(query.log_scale) if model.scaled else None
+    posed = model.posed(networks, inputs, points, query.angle, query.shift, scale)
+    noise = model.noise(networks)
+    fit = log_likelihood(model.likelihood, images[:, None], posed, noise)
+    return fit + query.log_weights
 
 
 def _symmetry(
@@ -97,10 +135,12 @@ def _symmetry(
 ) -> Array:
     """The order of rotational symmetry of the decoded images."""
     decoded = model.recorded(networks, canonical)
-    variance = networks.noise**2
+    variance = jnp.square(model.noise(networks)).mean()
     if model.likelihood != "gaussian":
         natural = canonical + networks.background[...]
-        _, weight, fisher = scoring_weights(model.likelihood, natural, networks.noise)
+        _, weight, fisher = scoring_weights(
+            model.likelihood, natural, model.noise(networks)
+        )
         # Of a pixel's value, as `decoded` has it.
         spread = fisher / jnp.square(jnp.maximum(weight, 1e-6))
         variance = spread.mean((1, 2, 3)) / jnp.square(model.scale).mean()
@@ -124,25 +164,14 @@ def _put_first(
     )
 
 
-def _angle_density(
-    model: AffineModel, query: PoseQuery, angles: Float[Array, " angle"]
-) -> Float[Array, "batch angle"]:
-    """The mixture over the copies, no narrower than the grid's step."""
-    centre = model.turns() + query.offset
-    width = jnp.maximum(jnp.exp(query.offset_log_std), 2 * np.pi / NUM_ANGLES)
-    distance = wrap(angles[:, None] - centre[:, None]) / width[:, None]
-    weights = jax.nn.softmax(query.logits) / width
-    return jnp.einsum("bk,bak->ba", weights, jnp.exp(-0.5 * jnp.square(distance)))
-
-
 def _refine(
     model: AffineModel,
     networks: AffineNetworks,
     splines: Float[Array, "height width channel"],
     image: Float[Array, "height width channel"],
-    start: Float[Array, "3"],
-) -> tuple[Float[Array, "3"], Float[Array, "3 3"]]:
-    """Three scoring steps on (angle, shift), and the covariance of what they end at.
+    start: Float[Array, " pose"],
+) -> tuple[Float[Array, " pose"], Float[Array, "pose pose"]]:
+    """Three scoring steps on (angle, shift[, log scale]); the covariance at their end.
 
     A canonical image with noise of its own has steeper slopes than the true one, and
     its expected information is too high; the observed one, the score's slope, is not.
@@ -151,29 +180,28 @@ def _refine(
     White 1982, Econometrica 50, 1 (the covariance).
     """
     grid = pixel_grid(*model.shape[:2])
-    one = jnp.ones(())
-    moves = model.free
+    moves, noise = model.free, model.noise(networks)
+    noise = jnp.broadcast_to(noise, model.shape).ravel()
 
-    def rendered(pose: Float[Array, "3"]) -> Array:
-        points = remove_pose(grid, pose[0], pose[1:], one)
+    def rendered(pose: Float[Array, " pose"]) -> Array:
+        size = jnp.exp(pose[3]) if model.scaled else jnp.ones(())
+        points = remove_pose(grid, pose[0], pose[1:3], size)
         return (cubic(splines, points) + networks.background[...]).ravel()
 
-    def information(pose: Float[Array, "3"]) -> tuple[Array, Array]:
+    def information(pose: Float[Array, " pose"]) -> tuple[Array, Array]:
         slope = jax.jacfwd(rendered)(pose) * moves
-        mean, weight, fisher = scoring_weights(
-            model.likelihood, rendered(pose), networks.noise
-        )
+        mean, weight, fisher = scoring_weights(model.likelihood, rendered(pose), noise)
         score = slope.T @ (weight * (image.ravel() - mean))
         return score, (slope * fisher[:, None]).T @ slope
 
-    prior = jnp.array([1e-2, 1.0, 1.0])
-    if model.shift_std > 0:
-        prior = prior.at[1:].set(1 / model.shift_std**2)
-    reach = jnp.array([0.1, 0.05, 0.05])
+    stds = [std or 1.0 for std in model.shift_std] + [SCALE_STD] * model.scaled
+    prior = jnp.array([1e-2, *(std**-2 for std in stds)])
+    towards = jnp.ones(len(prior)).at[0].set(0.0)  # the angle's prior is flat here
+    reach = jnp.full(len(prior), 0.05).at[0].set(0.1)
 
-    def scoring(pose: Float[Array, "3"], _: None) -> tuple[Float[Array, "3"], None]:
+    def scoring(pose: Array, _: None) -> tuple[Array, None]:
         score, matrix = information(pose)
-        score = score - prior * moves * pose * jnp.array([0.0, 1.0, 1.0])
+        score = score - prior * moves * pose * towards
         move = jnp.linalg.solve(matrix + jnp.diag(prior), score)
         return pose + jnp.clip(move, -reach, reach) * moves, None
 
@@ -185,8 +213,8 @@ def _refine(
 
 
 def _sandwich(
-    expected: Float[Array, "3 3"], observed: Float[Array, "3 3"]
-) -> Float[Array, "3 3"]:
+    expected: Float[Array, "pose pose"], observed: Float[Array, "pose pose"]
+) -> Float[Array, "pose pose"]:
     """observed^-1 expected observed^-1, the former held to a share of the latter."""
     root = jnp.linalg.inv(jnp.linalg.cholesky(expected))
     share, vectors = jnp.linalg.eigh(root @ (observed + observed.T) / 2 @ root.T)

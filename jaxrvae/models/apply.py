@@ -9,9 +9,9 @@ import numpy as np
 from flax import nnx
 
 from jaxrvae._compile import compile_lightly
-from jaxrvae._typing import Array, ndarray
+from jaxrvae._typing import Array, Int, ndarray
 from jaxrvae.config import ModelConfig
-from jaxrvae.geometry.grid import pixel_grid
+from jaxrvae.data.known import Known
 from jaxrvae.models.affine_posterior import affine_posterior
 from jaxrvae.models.build import Model, build_networks
 from jaxrvae.models.gauge import Gauge, unfix_gauge
@@ -24,23 +24,31 @@ SMALL_CHUNK = 16  # where there are no more: at most two sizes are ever compiled
 
 
 def fresh_networks(
-    model: Model, config: ModelConfig, images: ndarray, condition_dim: int = 0
+    model: Model,
+    config: ModelConfig,
+    images: ndarray,
+    known: Known,
+    seeds: Int[ndarray, " member"] | None = None,
 ) -> tuple[Any, Any]:
     """The networks' graph and fresh weights, made by one compiled program.
 
     Args:
-        condition_dim: Numbers that are known of every image.
+        seeds: Of the members of an ensemble, whose weights stand along a first axis;
+            None: the config's, of one model.
     """
     graphs = []
 
-    @compile_lightly
-    def weights() -> Any:
-        networks = build_networks(model, config, images, condition_dim)
+    def weights(seed: Any) -> Any:
+        rngs = nnx.Rngs(jax.random.key(seed))
+        networks = build_networks(model, config, images, known, rngs)
         graph, params = nnx.split(networks, nnx.Param)
         graphs.append(graph)
         return params
 
-    params = weights()
+    if seeds is not None:
+        params = compile_lightly(jax.vmap(weights))(jnp.asarray(seeds))
+    else:
+        params = compile_lightly(lambda: weights(config.seed))()
     return graphs[0], params
 
 
@@ -108,6 +116,21 @@ def decode(
     return _posed(model, networks, content, angle, shift, poses[:, 3])
 
 
+@jax.jit(static_argnums=0)
+def decode_spectra(graph: Any, params: Any, inputs: Array) -> dict[str, Array]:
+    """Standardized spectra of contents and what is known beside them."""
+    networks: Any = nnx.merge(graph, params)
+    return {"spectra": networks.spectrum.decoder(inputs)}
+
+
+@jax.jit(static_argnums=0)
+def encode_spectra(graph: Any, params: Any, spectra: Array) -> dict[str, Array]:
+    """The posterior of the content, from standardized spectra."""
+    networks: Any = nnx.merge(graph, params)
+    mean, log_std = networks.spectrum.encode(spectra)
+    return {"content": mean, "content_std": jnp.exp(log_std)}
+
+
 @compile_lightly(static_argnums=1)
 def canonical_images(model: Model, graph: Any, params: Any, content: Array) -> Array:
     """Images in recorded units at the decoder's own pose zero."""
@@ -124,15 +147,12 @@ def _posed(
     shift: Array,
     scale: Array,
 ) -> Array:
+    if not isinstance(model, SteerableModel):
+        return model.seen(networks, content, angle, shift, scale)
     canonical = model.canonical(networks, content)
-    if isinstance(model, SteerableModel):
-        rendered = jax.vmap(model.render)(canonical, angle, shift, scale)
-    else:
-        points = pixel_grid(*model.shape[:2])
-        rendered = jax.vmap(model.render, (0, None, 0, 0, 0))(
-            canonical, points, angle, shift, scale
-        )
-    return model.recorded(networks, rendered)
+    return model.recorded(
+        networks, jax.vmap(model.render)(canonical, angle, shift, scale)
+    )
 
 
 @compile_lightly(static_argnums=(1, 3, 4))
@@ -151,7 +171,7 @@ def pseudo_encoder(model: Model, networks: Any) -> Encode:
     """What the encoder reads to the content's posterior, nothing else being known."""
 
     def encode(pseudo: Array) -> tuple[Array, Array]:
-        query = model.query(networks, {"coefs": pseudo})
+        query = model.query(networks, {model.reads: pseudo})
         return query.content, query.content_log_std
 
     return encode

@@ -1,27 +1,42 @@
 """From settings and images to a model and its fresh weights."""
 
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
 from jaxrvae._typing import Array, Float, ndarray
 from jaxrvae.config import ModelConfig
+from jaxrvae.config.choices import CHOICES
+from jaxrvae.data.batches import LEAST_SIZE
+from jaxrvae.data.known import Known
 from jaxrvae.geometry.band import band
 from jaxrvae.geometry.circle import angle_grid
 from jaxrvae.geometry.polar import fourier_bessel
-from jaxrvae.models.affine import AffineModel, AffineNetworks
+from jaxrvae.models.affine import AffineModel, AffineNetworks, PoseHead
 from jaxrvae.models.likelihoods import natural_of
 from jaxrvae.models.steerable import (
     SteerableModel,
     SteerableNetworks,
     place_ticks,
 )
+from jaxrvae.networks.decoders import ConvDecoder, CoordinateDecoder, DenseDecoder
+from jaxrvae.networks.encoders import TurnedCopies
+from jaxrvae.networks.pixel_encoders import (
+    ConvTrunk,
+    DenseTrunk,
+    GroupConvolution,
+    PixelCopies,
+)
+from jaxrvae.networks.spectra import SpectrumNetworks
 from jaxrvae.priors.content import (
     ContentPrior,
     FlowPrior,
     MixturePrior,
     PseudoPrior,
 )
+from jaxrvae.priors.pose import angle_prior, shift_stds
 
 Model = SteerableModel | AffineModel
 Networks = SteerableNetworks | AffineNetworks
@@ -45,12 +60,17 @@ def build_model(
     shape = (height, width, channels)
     steerable = config.decoder_family == "steerable"
     frequency = band_limit(shape, STEERABLE_REALS if steerable else AFFINE_REALS)
-    basis = fourier_bessel(shape[0], shape[1], frequency)
+    rows, columns = (max(size, LEAST_SIZE) for size in shape[:2])
+    basis = fourier_bessel(rows, columns, frequency)
     offset, scale = _standards(sample)
     if steerable:  # so that a mode of the band, not a pixel, has unit spread
         scale = scale * (shape[0] * shape[1] / band(shape, frequency).sum()) ** 0.5
-    field = max(shape[:2]) * config.max_shift if config.shifted else 0.0
+    fixed_noise = config.noise if isinstance(config.noise, float | int) else 0.0
+    std_x, std_y = shift_stds(config.shift_prior, config.max_shift)
+    longer = max(shape[:2])
     if steerable:
+        field = longer * config.max_shift if config.shifted else 0.0
+        pixels = longer if config.shift_prior is not None else 0.0
         return SteerableModel(
             basis,
             offset,
@@ -60,18 +80,39 @@ def build_model(
             place_ticks(field, frequency),
             likelihood=config.likelihood_kind,
             num_classes=config.num_classes,
+            fixed_noise=float(fixed_noise),
+            shift_std=(pixels * std_x, pixels * std_y),
         )
+    free_x, free_y = config.shifted, config.shifted and shape[0] > 1
+    spline = {"affine-cubic": "cubic", "coordinate": "none"}
     return AffineModel(
         basis,
         offset,
         scale,
         shape,
-        config.num_turns if config.rotated else 1,
-        config.max_shift if config.shifted else 0.0,
-        "cubic" if config.decoder_family == "affine-cubic" else "bilinear",
+        config.num_copies,
+        (2 * std_x * free_x, 2 * std_y * free_y),  # a signal has no y
+        spline.get(config.decoder_family, "bilinear"),
         config.likelihood_kind,
         config.num_classes,
         config.rotated,
+        config.scaled,
+        config.posterior_family,
+        "coefs" if _encoder_family(config, shape) == "turned-copy" else "images",
+        float(fixed_noise),
+    )
+
+
+def _encoder_family(config: ModelConfig, shape: tuple[int, ...]) -> str:
+    """The encoder's name; a signal of one row has no turned copies."""
+    family = config.encoder_family
+    if shape[0] > 1 or family in ("dense", "convolutional"):
+        return family
+    if config.encoder == "auto":
+        return "dense"
+    raise ValueError(
+        f"encoder={family!r} reads images; got signals of one row. Take"
+        " encoder='dense' or 'convolutional'."
     )
 
 
@@ -80,7 +121,7 @@ def aligner(model: Model) -> SteerableModel:
     if isinstance(model, SteerableModel):
         return model
     frequency = band_limit(model.shape, AFFINE_REALS)
-    field = max(model.shape[:2]) * model.shift_std
+    field = max(model.shape[:2]) * max(model.shift_std)
     return SteerableModel(
         model.basis,
         model.offset,
@@ -91,47 +132,112 @@ def aligner(model: Model) -> SteerableModel:
     )
 
 
-def angle_log_prior(config: ModelConfig) -> Float[ndarray, " angle"]:
+def angle_log_prior(config: ModelConfig) -> Float[Array, " angle"]:
     """Of the grid's angles: log density times 2 pi."""
-    from scipy.special import ive
-
-    angles, prior = angle_grid(NUM_ANGLES), config.angle_prior
-    if prior is None:
-        return np.zeros(NUM_ANGLES, np.float32)
-    height = prior["concentration"] * np.cos(angles - prior["loc"])
-    normal = np.log(ive(0, prior["concentration"])) + prior["concentration"]
-    return (height - normal).astype(np.float32)
+    angles = jnp.asarray(angle_grid(NUM_ANGLES), jnp.float32)
+    return angle_prior(config.angle_prior).log_density(angles)
 
 
 def band_limit(shape: tuple[int, ...], num_reals: int) -> float:
     """Cycles per pixel at which the disc's basis has about so many coefficients."""
-    return float(min(num_reals**0.5 / (np.pi * min(shape[:2]) / 2), 0.5))
+    across = max(min(shape[:2]), LEAST_SIZE)  # a signal's basis is never read
+    return float(min(num_reals**0.5 / (np.pi * across / 2), 0.5))
 
 
 def build_networks(
     model: Model,
     config: ModelConfig,
     images: Float[ndarray, "n height width channel"],
-    condition_dim: int = 0,
+    known: Known,
+    rngs: nnx.Rngs,
 ) -> Networks:
-    """Fresh weights; the noise starts at the images' own spread."""
-    rngs, kind = nnx.Rngs(config.seed), config.likelihood_kind
-    turns = config.num_turns if config.rotated else 1
-    known_dim = (config.num_classes if config.num_classes > 1 else 0) + condition_dim
-    sizes = (config.content_dim, turns, config.hidden_dim, known_dim)
-    background = None
+    """Fresh weights; the noise starts at the images' own spread.
+
+    Args:
+        known: What is known of the images beside their pixels.
+    """
+    kind = config.likelihood_kind
+    background = jnp.zeros(model.shape[2])
+    guess_dim = config.num_classes if config.gumbel else 0
+    guess_dim += 2 * known.condition_dim if known.inferred else 0
     if kind != "gaussian":
         background = jnp.asarray(natural_of(kind, _edge(images).mean(0)), jnp.float32)
     if isinstance(model, SteerableModel):
-        gain = 1.0 if kind == "gaussian" else NATURAL_MEAN_GAIN
-        own = (*sizes, gain, background)
-        networks = SteerableNetworks(model.orders, *own, rngs=rngs)
+        networks = SteerableNetworks(
+            model.orders,
+            config.content_dim,
+            config.num_turns,
+            config.hidden_dim,
+            known.dim,
+            1.0 if kind == "gaussian" else NATURAL_MEAN_GAIN,
+            None if kind == "gaussian" else background,
+            guess_dim,
+            rngs=rngs,
+        )
     else:
-        gain = MEAN_GAIN if kind == "gaussian" else NATURAL_MEAN_GAIN
-        own = (*sizes, gain, background)
-        networks = AffineNetworks(model.orders, model.shape, *own, rngs=rngs)
+        networks = AffineNetworks(
+            _copies(model, config, rngs),
+            PoseHead(
+                config.hidden_dim,
+                known.dim,
+                config.content_dim,
+                config.scaled,
+                rngs=rngs,
+            ),
+            _decoder(model, config, known.dim, rngs),
+            background,
+            model.shape if config.noise == "per-pixel" else (),
+            nnx.Linear(config.hidden_dim, guess_dim, rngs=rngs) if guess_dim else None,
+        )
+    if known.num_energies:
+        sizes = known.num_energies, config.content_dim, known.dim
+        beside = SpectrumNetworks(*sizes, config.hidden_dim, rngs=rngs)
+        networks.spectrum = nnx.data(beside)
     networks.prior = nnx.data(_prior(model, config, images, rngs))
     return networks
+
+
+def _copies(model: AffineModel, config: ModelConfig, rngs: nnx.Rngs) -> Any:
+    """What the encoder reads to the units of every copy."""
+    shape, hidden_dim = model.shape, config.hidden_dim
+    family = _encoder_family(config, shape)
+    if family == "turned-copy":
+        return TurnedCopies(model.orders, model.num_turns, hidden_dim, rngs=rngs)
+    if family == "group-convolution":
+        width = config.setting("encoder", "width")
+        own = shape, model.num_turns, hidden_dim
+        return GroupConvolution(*own, width=width, rngs=rngs)
+    if family == "dense":
+        layers = (
+            config.setting("encoder", "layers") or CHOICES["encoder"]["dense"]["layers"]
+        )
+        trunk = DenseTrunk(shape, hidden_dim, layers, rngs=rngs)
+    else:
+        width = config.setting("encoder", "width")
+        trunk = ConvTrunk(shape, hidden_dim, width=width, rngs=rngs)
+    return PixelCopies(trunk, model.num_turns, shape)
+
+
+def _decoder(
+    model: AffineModel, config: ModelConfig, known_dim: int, rngs: nnx.Rngs
+) -> Any:
+    """Content, and what is known, to pixels; or with points to values there."""
+    gain = MEAN_GAIN if config.likelihood_kind == "gaussian" else NATURAL_MEAN_GAIN
+    sizes = config.content_dim + known_dim, config.hidden_dim
+    family = config.decoder_family
+    if family == "coordinate":
+        return CoordinateDecoder(
+            *sizes,
+            model.shape[2],
+            num_layers=config.setting("decoder", "layers"),
+            num_features=config.setting("decoder", "features"),
+            skip=config.setting("decoder", "skip"),
+            rngs=rngs,
+        )
+    if family == "convolutional":
+        width = config.setting("decoder", "width")
+        return ConvDecoder(*sizes, model.shape, gain, width=width, rngs=rngs)
+    return DenseDecoder(*sizes, int(np.prod(model.shape)), gain, rngs=rngs)
 
 
 def _prior(
@@ -141,16 +247,16 @@ def _prior(
     rngs: nnx.Rngs,
 ) -> ContentPrior:
     """Of the content, fresh; None for the standard normal."""
-    number = config.prior_components
-    if config.prior == "mixture":
+    family, number = config.prior_family, config.setting("prior", "components")
+    if family == "mixture":
         return MixturePrior(config.content_dim, number, rngs=rngs)
-    if config.prior == "flow":
+    if family == "flow":
         return FlowPrior(config.content_dim, config.hidden_dim, rngs=rngs)
-    if config.prior == "vamp":
+    if family == "vamp":
         chosen = np.linspace(0, len(images) - 1, number).astype(int)
         projection = model.projection()
         found = model.compress(projection, jnp.asarray(images[chosen]))
-        return PseudoPrior(model.expand(projection, found)["coefs"])
+        return PseudoPrior(model.expand(projection, found)[model.reads])
     return None
 
 

@@ -4,7 +4,6 @@ import dataclasses
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxrvae._typing import Array, Float, ndarray
@@ -14,8 +13,10 @@ from jaxrvae.models.anchors import align, choose_anchors
 from jaxrvae.models.apply import (
     canonical_images,
     decode,
+    decode_spectra,
     draw_prior,
     encode,
+    encode_spectra,
     features,
     fresh_networks,
     in_chunks,
@@ -71,7 +72,7 @@ class FittedModel:
         Args:
             given: "images", and "label" and "condition" where they are known.
         """
-        log_prior = jnp.asarray(angle_log_prior(self.config))
+        log_prior = angle_log_prior(self.config)
         parts = self.model, self.graph, self.params, self.projection, self.gauge
         return in_chunks(lambda part: encode(*parts, part, log_prior), given)
 
@@ -91,12 +92,25 @@ class FittedModel:
 
         return in_chunks(images, np.concatenate([inputs, poses], axis=1))["images"]
 
+    def decode_spectra(self, inputs: Float[ndarray, "n input"]) -> ndarray:
+        """(n, value) spectra in recorded units; inputs as `Known.inputs` gives them."""
+        parts = self.graph, self.params
+        found = in_chunks(lambda part: decode_spectra(*parts, part), inputs)
+        return self.known.recorded_spectra(found["spectra"])
+
+    def encode_spectra(self, spectra: ndarray) -> tuple[ndarray, ndarray]:
+        """Content and its standard deviation, (n, latent) each."""
+        standard = self.known.standard_spectra(spectra, len(spectra))
+        parts = self.graph, self.params
+        found = in_chunks(lambda part: encode_spectra(*parts, part), standard)
+        return found["content"], found["content_std"]
+
     def prior_quantiles(
         self, share: Float[ndarray, " n"]
     ) -> Float[ndarray, "n latent"]:
         """Contents below which such shares of the prior lie, number by number."""
         content_dim = self.config.content_dim
-        if self.config.prior in (None, "normal"):
+        if self.config.prior_family is None:
             from scipy.stats import norm
 
             return np.repeat(norm.ppf(share)[:, None], content_dim, axis=1)
@@ -131,7 +145,9 @@ class FittedModel:
         label = found["class_probabilities"].argmax(1)
         inputs = self.known.inputs(found["content"], label, None)
         if "condition" in sample:  # standardized already
-            inputs[:, -self.known.condition_dim :] = sample["condition"]
+            found_or_given = found["condition"] if self.known.inferred else None
+            own = sample["condition"] if found_or_given is None else found_or_given
+            inputs[:, -self.known.condition_dim :] = own
         anchors = choose_anchors(inputs, among=self.known.dim > 0)
         canonical = canonical_images(self.model, self.graph, self.params, anchors)
         judge = aligner(self.model)
@@ -156,9 +172,18 @@ def with_fresh_weights(
     images: Float[ndarray, "n height width channel"],
 ) -> FittedModel:
     """The same of a model that is there already."""
-    graph, params = fresh_networks(model, config, images, known.condition_dim)
+    graph, params = fresh_networks(model, config, images, known)
     gauge = no_anchors(config.content_dim + known.dim)
     return FittedModel(config, known, model, graph, params, project(model), gauge)
+
+
+def fresh_members(
+    fresh: FittedModel, images: Float[ndarray, "n height width channel"], number: int
+) -> Any:
+    """Weights of so many seeds, from the config's on, along a first axis."""
+    seeds = fresh.config.seed + np.arange(number)
+    parts = fresh.model, fresh.config, images, fresh.known
+    return fresh_networks(*parts, seeds)[1]
 
 
 def leaf_names(params: Any) -> list[str]:

@@ -24,8 +24,56 @@ def known_numbers(
         label = features.get("label", jnp.full(num_images, UNKNOWN))
         parts.append(jax.nn.one_hot(label, num_classes))  # none for UNKNOWN
     if "condition" in features:
-        parts.append(features["condition"])
+        parts.append(jnp.nan_to_num(features["condition"]))  # 0: not known
     return jnp.concatenate([jnp.zeros((num_images, 0)), *parts], axis=1)
+
+
+def split_guess(
+    guess: Float[Array, "batch guess"], num_conditions: int
+) -> tuple[Array, Array, Array]:
+    """Logits of the classes; mean and log standard deviation of the conditions.
+
+    Args:
+        num_conditions: That can be missing; 0 if the images come without.
+    """
+    num_classes = max(guess.shape[1] - 2 * num_conditions, 0)
+    logits, rest = guess[:, :num_classes], guess[:, num_classes:]
+    mean, log_std = jnp.split(rest, 2, axis=1)
+    return logits, mean, jnp.clip(log_std - 1.0, -5.0, 1.0)
+
+
+def with_conditions(
+    features: dict[str, Array], guess: Float[Array, "batch guess"]
+) -> tuple[dict[str, Array], dict[str, Array]]:
+    """The features with the guess where a condition is missing; and the guess itself.
+
+    Returns:
+        Features, and "condition" and "condition_std" (n, number), empty where all
+        conditions are always given.
+    """
+    given = features.get("condition", jnp.zeros((len(guess), 0)))
+    number = given.shape[1]
+    if number == 0 or guess.shape[1] < 2 * number:
+        none = jnp.zeros((len(guess), 0))
+        return features, {"condition": none, "condition_std": none}
+    _, mean, log_std = split_guess(guess, number)
+    missing = jnp.isnan(given)
+    value = jnp.where(missing, mean, given)
+    std = jnp.where(missing, jnp.exp(log_std), 0.0)
+    found = {"condition": value, "condition_std": std}
+    return features | {"condition": value}, found
+
+
+def join_inputs(
+    features: dict[str, Array],
+    content: Float[Array, "batch latent"],
+    classes: Float[Array, "batch cls"],
+) -> Float[Array, "batch input"]:
+    """The decoder's inputs: contents, classes of their own, and conditions."""
+    parts = [content, classes]
+    if "condition" in features:
+        parts.append(features["condition"])
+    return jnp.concatenate(parts, axis=-1)
 
 
 def of_every_class(

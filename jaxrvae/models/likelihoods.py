@@ -21,7 +21,7 @@ def log_likelihood(
     kind: str,
     images: Float[Array, "*n height width channel"],
     rendered: Float[Array, "*m height width channel"],
-    noise: Float[Array, ""],
+    noise: Float[Array, "*pixel"],
 ) -> Float[Array, "*m"]:
     """Summed over pixels and channels.
 
@@ -95,7 +95,7 @@ def natural_of(kind: str, mean: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*
 
 
 def scoring_weights(
-    kind: str, rendered: Float[Array, "*n"], noise: Float[Array, ""]
+    kind: str, rendered: Float[Array, "*n"], noise: Float[Array, "*pixel"]
 ) -> tuple[Float[Array, "*n"], Float[Array, "*n"], Float[Array, "*n"]]:
     """Of each pixel: its mean, the weight of a residual, the information.
 

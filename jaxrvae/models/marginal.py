@@ -32,7 +32,7 @@ def explain(
 ) -> Float[Array, " batch"]:
     """Log p(image | canonical image), pose integrated out."""
     if model.likelihood == "gaussian":
-        variance = networks.noise**2
+        variance = model.noise(networks) ** 2
         return marginal_log_likelihood(model, features, canonical, variance, log_prior)
     harmonics = model.harmonics(networks, features, canonical, log_prior)
     above = natural_pixels(model, projection, canonical)
@@ -63,7 +63,7 @@ def marginal_log_likelihood(
 ) -> Float[Array, " batch"]:
     """The same for Gaussian noise, over the band's modes."""
     harmonics = model.fold(features["coefs"], canonical) / variance
-    harmonics += model.prior_harmonics(log_prior)
+    harmonics += model.prior_surface(log_prior)
     correlation = log_mean_exp(model, harmonics)
     square = features["energy"] + jnp.square(canonical).sum(-1)
     constant = 0.5 * model.num_modes * jnp.log(2 * jnp.pi * variance)

@@ -2,7 +2,8 @@
 
 import dataclasses
 import json
-from collections.abc import Mapping
+import types
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +21,35 @@ from jaxrvae.models.build import build_model
 from jaxrvae.models.fitted import FittedModel, leaf_names, with_fresh_weights
 from jaxrvae.models.gauge import Gauge
 
+Contents = tuple[list[FittedModel], dict[str, Any], dict[str, ndarray]]
 
-def write_model(path: str | Path, fitted: FittedModel, notes: dict[str, Any]) -> None:
+
+def write_model(
+    path: str | Path,
+    members: Sequence[FittedModel],
+    notes: dict[str, Any],
+    extra: Mapping[str, ndarray] = types.MappingProxyType({}),
+) -> None:
     """Write the file; one that stands there is replaced at once or not at all.
 
     Args:
+        members: One, or those of an ensemble, which differ in seed and weights.
         notes: Anything that JSON takes.
+        extra: Further arrays.
     """
-    model, gauge = fitted.model, fitted.gauge
-    names, leaves = leaf_names(fitted.params), jax.tree.leaves(fitted.params)
-    weights = {f"params/{n}": np.asarray(v) for n, v in zip(names, leaves, strict=True)}
+    fitted = members[0]
+    model = fitted.model
+    arrays: dict[str, Any] = {f"extra/{name}": value for name, value in extra.items()}
+    for i, member in enumerate(members):
+        names, leaves = leaf_names(member.params), jax.tree.leaves(member.params)
+        own = {f"params/{n}": v for n, v in zip(names, leaves, strict=True)}
+        gauge = member.gauge
+        own |= {
+            "anchors": gauge.content,
+            "anchor_angle": gauge.angle,
+            "anchor_shift": gauge.shift,
+        }
+        arrays |= {f"{i}/{name}": np.asarray(value) for name, value in own.items()}
     notes = notes | {
         "version": __version__,
         "config": to_mapping(fitted.config),
@@ -37,7 +57,8 @@ def write_model(path: str | Path, fitted: FittedModel, notes: dict[str, Any]) ->
         "shape": model.shape,
         "orders": model.basis.orders,
         "radius": model.basis.radius,
-        "rest_std": fitted.rest_std,
+        "seeds": [member.config.seed for member in members],
+        "rest_std": [member.rest_std for member in members],
     }
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -49,16 +70,13 @@ def write_model(path: str | Path, fitted: FittedModel, notes: dict[str, Any]) ->
             table=model.basis.table,
             offset=model.offset,
             scale=model.scale,
-            anchors=gauge.content,
-            anchor_angle=gauge.angle,
-            anchor_shift=gauge.shift,
-            **weights,  # pyright: ignore[reportArgumentType]
+            **arrays,
         )
     aside.replace(path)
 
 
-def read_model(path: str | Path) -> tuple[FittedModel, dict[str, Any]]:
-    """What `write_model` wrote: the model and the notes.
+def read_model(path: str | Path) -> Contents:
+    """What `write_model` wrote: the members, the notes and the further arrays.
 
     Raises:
         DataError: If the file is missing or is not such a model.
@@ -75,14 +93,12 @@ def read_model(path: str | Path) -> tuple[FittedModel, dict[str, Any]]:
         ) from error
 
 
-def _from_arrays(arrays: Mapping[str, ndarray]) -> tuple[FittedModel, dict[str, Any]]:
+def _from_arrays(arrays: Mapping[str, ndarray]) -> Contents:
     notes = json.loads(str(arrays["notes"]))
     config = from_mapping(ModelConfig, notes["config"])
-    known = Known(
-        notes["known"]["num_classes"],
-        tuple(notes["known"]["subtracted"]),
-        tuple(notes["known"]["divided_by"]),
-    )
+    parts = notes["known"].items()
+    plain: Any = {n: tuple(v) if isinstance(v, list) else v for n, v in parts}
+    known = Known(**plain)
     blank = np.zeros((1, *notes["shape"]), np.float32)
     model = dataclasses.replace(
         build_model(config, blank),
@@ -91,11 +107,21 @@ def _from_arrays(arrays: Mapping[str, ndarray]) -> tuple[FittedModel, dict[str, 
         scale=jnp.asarray(arrays["scale"]),
     )
     fresh = with_fresh_weights(config, known, model, blank)
-    leaves = [jnp.asarray(arrays[f"params/{n}"]) for n in leaf_names(fresh.params)]
-    params = jax.tree.unflatten(jax.tree.structure(fresh.params), leaves)
-    names = ("anchors", "anchor_angle", "anchor_shift")
-    gauge = Gauge(*(jnp.asarray(arrays[name]) for name in names))
-    loaded = dataclasses.replace(
-        fresh, params=params, gauge=gauge, rest_std=notes["rest_std"]
-    )
-    return loaded, notes
+    both = zip(notes["seeds"], notes["rest_std"], strict=True)
+    members = []
+    for i, (seed, rest_std) in enumerate(both):
+        paths = [f"{i}/params/{name}" for name in leaf_names(fresh.params)]
+        leaves = [jnp.asarray(arrays[path]) for path in paths]
+        params = jax.tree.unflatten(jax.tree.structure(fresh.params), leaves)
+        names = ("anchors", "anchor_angle", "anchor_shift")
+        gauge = Gauge(*(jnp.asarray(arrays[f"{i}/{name}"]) for name in names))
+        own = dataclasses.replace(config, seed=seed)
+        changes = {"config": own, "params": params, "gauge": gauge}
+        members.append(dataclasses.replace(fresh, **changes, rest_std=rest_std))
+    prefix = "extra/"
+    extra = {
+        name.removeprefix(prefix): value
+        for name, value in arrays.items()
+        if name.startswith(prefix)
+    }
+    return members, notes, extra

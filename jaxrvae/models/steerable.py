@@ -9,6 +9,7 @@ same at all poses, as long as the structure stays inside the patch.
 
 import dataclasses
 import itertools
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -25,6 +26,7 @@ from jaxrvae.models.known import known_numbers
 from jaxrvae.models.likelihoods import log_base, mean_of
 from jaxrvae.networks.decoders import DenseDecoder
 from jaxrvae.networks.encoders import ContentEncoder
+from jaxrvae.networks.spectra import SpectrumNetworks
 from jaxrvae.priors.content import ContentPrior
 
 NOISE_GAIN = 10.0  # log noise moves so much faster than a weight
@@ -46,6 +48,7 @@ class SteerableNetworks(nnx.Module):
         known_dim: int = 0,
         mean_gain: float = 1.0,
         background: Float[Array, " channel"] | None = None,
+        guess_dim: int = 0,
         *,
         rngs: nnx.Rngs,
     ):
@@ -58,6 +61,9 @@ class SteerableNetworks(nnx.Module):
         self.log_noise = nnx.Param(jnp.zeros(()))
         if background is not None:  # of natural parameters
             self.background = nnx.Param(background)
+        guess = nnx.Linear(hidden_dim, guess_dim, rngs=rngs) if guess_dim else None
+        self.guess: nnx.Linear | None = nnx.data(guess)
+        self.spectrum: SpectrumNetworks | None = nnx.data(None)
         self.prior: ContentPrior = None
 
     @property
@@ -69,10 +75,11 @@ class SteerableNetworks(nnx.Module):
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, eq=False)
 class ContentQuery:
-    """The posterior of the content, as the encoder states it."""
+    """The posterior of the content, as the encoder states it; see `PoseQuery`."""
 
     content: Float[Array, "batch latent"]
     content_log_std: Float[Array, "batch latent"]
+    guess: Float[Array, "batch guess"]
 
 
 @jax.tree_util.register_dataclass
@@ -88,6 +95,8 @@ class SteerableModel:
         ticks: Displacements along either axis, pixels; (0.0,) without shifts.
         likelihood: "gaussian", or an exponential family.
         num_classes: That the decoder is told apart from the content; 1 is none.
+        fixed_noise: Standard deviation in the images' units; 0: it is learned.
+        shift_std: (x, y) pixels, of a normal prior; 0: uniform over the places.
     """
 
     basis: PolarBasis
@@ -99,6 +108,17 @@ class SteerableModel:
     num_angles: int = dataclasses.field(default=96, metadata={"static": True})
     likelihood: str = dataclasses.field(default="gaussian", metadata={"static": True})
     num_classes: int = dataclasses.field(default=1, metadata={"static": True})
+    fixed_noise: float = dataclasses.field(default=0.0, metadata={"static": True})
+    shift_std: tuple[float, float] = dataclasses.field(
+        default=(0.0, 0.0), metadata={"static": True}
+    )
+    reads: ClassVar[str] = "coefs"
+
+    def noise(self, networks: SteerableNetworks) -> Float[Array, ""]:
+        """Standard deviation of the noise, per standardized pixel."""
+        if self.fixed_noise:
+            return self.fixed_noise / self.scale.mean()
+        return networks.noise
 
     @property
     def orders(self) -> tuple[int, ...]:
@@ -196,7 +216,11 @@ class SteerableModel:
         """The posterior of the content."""
         coefs = features["coefs"][:, self.attended]
         known = known_numbers(features, self.num_classes, len(coefs))
-        return ContentQuery(*networks.encoder(coefs, known))
+        pooled = networks.encoder.pool(coefs)
+        guess = jnp.zeros((len(coefs), 0))
+        if networks.guess is not None:
+            guess = networks.guess(pooled)
+        return ContentQuery(*networks.encoder(pooled, known), guess)
 
     def canonical(
         self, networks: SteerableNetworks, content: Float[Array, "*batch latent"]
@@ -226,11 +250,12 @@ class SteerableModel:
     ) -> Float[Array, "batch place harmonics"]:
         """Of the log posterior over the pose, but for a constant; see `fold`."""
         if self.likelihood == "gaussian":
-            folded = self.fold(features["coefs"], canonical) / networks.noise**2
+            variance = self.noise(networks) ** 2
+            folded = self.fold(features["coefs"], canonical) / variance
         else:
             scales = jnp.repeat(self.scale, self.basis.num_coefs)
             folded = self.fold(features["coefs"], canonical * jnp.tile(scales, 2))
-        return folded + self.prior_harmonics(log_prior)
+        return folded + self.prior_surface(log_prior)
 
     def fold(
         self,
@@ -298,6 +323,21 @@ class SteerableModel:
         cos, sin = gain * np.cos(waves), gain * np.sin(waves)
         both = np.concatenate([cos, sin]).astype(np.float32)
         return jnp.asarray(both) @ log_prior
+
+    def prior_surface(
+        self, log_prior: Float[Array, " angle"]
+    ) -> Float[Array, "*place harmonics"]:
+        """The prior of angle and place as harmonics; a mean of 1 over the grid."""
+        of_angle = self.prior_harmonics(log_prior)
+        if not max(self.shift_std):
+            return of_angle
+        x, y = np.meshgrid(self.ticks, self.ticks)
+        std_x, std_y = self.shift_std
+        height = -0.5 * ((x / std_x) ** 2 + (y / std_y) ** 2).ravel()
+        height -= np.log(np.exp(height).mean())
+        constant = np.zeros(len(of_angle), np.float32)
+        constant[0] = 1.0
+        return of_angle + height[:, None].astype(np.float32) * constant
 
     def render(
         self,

@@ -7,7 +7,7 @@ import numpy as np
 from jaxrvae._typing import Array, Float
 from jaxrvae.geometry.grid import shift_to_pixel, shift_to_unit
 from jaxrvae.models.gauge import Gauge, fix_gauge
-from jaxrvae.models.known import class_probabilities, of_every_class
+from jaxrvae.models.known import class_probabilities, of_every_class, with_conditions
 from jaxrvae.models.likelihoods import variance_of
 from jaxrvae.models.marginal import explain, natural_pixels
 from jaxrvae.models.modes import angle_modes, symmetry_order
@@ -30,6 +30,7 @@ def steerable_posterior(
 ) -> dict[str, Array]:
     """What `Latents` holds, for a batch; shifts in pixels of the patch, y downwards."""
     query = model.query(networks, features)
+    features, condition = with_conditions(features, query.guess)
     mean = query.content
     inputs = of_every_class(features, model.num_classes, mean)
     of_class = jnp.zeros(inputs.shape[:2])
@@ -61,7 +62,7 @@ def steerable_posterior(
     std = jnp.sqrt(jnp.diagonal(spread, axis1=1, axis2=2))
     variance = _pixel_variance(model, networks, projection, canonical)
     symmetry = symmetry_order(canonical, np.array(model.orders), variance)
-    return {
+    return condition | {
         "content": mean,
         "content_std": jnp.exp(query.content_log_std),
         "class_probabilities": shares_of_class,
@@ -70,6 +71,7 @@ def steerable_posterior(
         "angle_modes": jnp.stack([angle, shares], axis=-1),
         "shift": shift_to_pixel(shift, model.shape),
         "shift_std": std[:, 1:],
+        "scale": jnp.ones(batch),
         "symmetry": symmetry,
     }
 
@@ -82,7 +84,7 @@ def _pixel_variance(
 ) -> Float[Array, ""] | Float[Array, " batch"]:
     """What a difference of canonical images is measured against: their noise."""
     if model.likelihood == "gaussian":
-        return networks.noise**2
+        return model.noise(networks) ** 2
     natural = natural_pixels(model, projection, canonical) + networks.background[...]
     # In natural parameters a difference counts times the variance of the pixels.
     return 1 / variance_of(model.likelihood, natural).mean((1, 2))

@@ -80,22 +80,27 @@ class ContentEncoder(nnx.Module):
         self.hidden = nnx.Linear(hidden_dim + known_dim, hidden_dim, rngs=rngs)
         self.out = nnx.Linear(hidden_dim, 2 * content_dim, rngs=rngs)
 
-    def __call__(
-        self,
-        coefs: Float[Array, "batch place reals"],
-        known: Float[Array, "batch known"],
-    ) -> tuple[Float[Array, "batch latent"], Float[Array, "batch latent"]]:
-        """Mean and log standard deviation, from the copies at every place given.
-
-        Args:
-            known: What is known of every image beside its pixels.
-        """
+    def pool(
+        self, coefs: Float[Array, "batch place reals"]
+    ) -> Float[Array, "batch hidden"]:
+        """Hidden units, pooled over the copies at every place given."""
         batch, places, reals = coefs.shape
         flat = coefs.swapaxes(0, 1).reshape(places * batch, reals)
         units = nnx.tanh(self.copies(flat))
         units = units.reshape(-1, batch, units.shape[-1])
         weights = jax.nn.softmax(self.score(units)[..., 0], axis=0)
-        pooled = (weights[..., None] * units).sum(0)
-        pooled = jnp.concatenate([pooled, known], axis=-1)
-        mean, log_std = jnp.split(self.out(nnx.tanh(self.hidden(pooled))), 2, axis=-1)
+        return (weights[..., None] * units).sum(0)
+
+    def __call__(
+        self,
+        pooled: Float[Array, "batch hidden"],
+        known: Float[Array, "batch known"],
+    ) -> tuple[Float[Array, "batch latent"], Float[Array, "batch latent"]]:
+        """Mean and log standard deviation, from the pooled units.
+
+        Args:
+            known: What is known of every image beside its pixels.
+        """
+        units = jnp.concatenate([pooled, known], axis=-1)
+        mean, log_std = jnp.split(self.out(nnx.tanh(self.hidden(units))), 2, axis=-1)
         return mean, jnp.clip(log_std - 1.0, -7.0, 1.0)

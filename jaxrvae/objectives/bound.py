@@ -2,9 +2,11 @@
 
 `E_q(z) [log p(x | z)] - KL(q(z) | p(z))`, where log p(x | z) has the pose integrated
 out (steerable) or bounded (affine) and the class summed out; with several samples the
-importance-weighted bound.
+importance-weighted bound. With spectra beside the images, log p(x, spectrum | z), and
+the same bound again with the content that the spectrum's encoder states.
 """
 
+import dataclasses
 from typing import Any
 
 import jax
@@ -17,14 +19,16 @@ from jaxrvae.config import ObjectiveConfig
 from jaxrvae.models.affine import AffineModel
 from jaxrvae.models.apply import pseudo_encoder
 from jaxrvae.models.build import Model
-from jaxrvae.models.known import join_classes, of_every_class
+from jaxrvae.models.known import join_classes, join_inputs, of_every_class, split_guess
 from jaxrvae.models.marginal import explain
 from jaxrvae.models.steerable import Features, Projection, SteerableModel
 from jaxrvae.objectives.elbo import kl_normal
-from jaxrvae.objectives.enumerated import VonMises, bound_over_poses
+from jaxrvae.objectives.enumerated import bound_over_poses
+from jaxrvae.objectives.guesses import draw_classes, draw_conditions
 from jaxrvae.priors.content import log_normal, log_prior
+from jaxrvae.priors.pose import AnglePrior
 
-AnglePrior = tuple[Float[Array, " angle"], VonMises]
+AnglePriors = tuple[Float[Array, " angle"], AnglePrior]
 Pair = tuple[Float[Array, " batch"], Float[Array, " batch"]]
 
 # Shares of the training: until when the content is held at 0 where a class or condition
@@ -33,79 +37,151 @@ HELD, LETTING_GO = 0.2, 0.3
 NUM_ROUNDS = 30  # of evening out
 
 
+@dataclasses.dataclass(frozen=True)
+class Aim:
+    """What is maximized, beside what the model is.
+
+    Attributes:
+        angle_prior: On the grid of angles, log density times 2 pi; and for any angle.
+        temperature: Of classes that are drawn; None: they are summed over.
+    """
+
+    objective: ObjectiveConfig
+    angle_prior: AnglePriors
+    temperature: float | None = None
+
+
 def bound_loss(
     model: Model,
     networks: Any,
     projection: Projection,
     features: Features,
-    angle_prior: AnglePrior,
-    objective: ObjectiveConfig,
+    aim: Aim,
     progress: Float[Array, ""],
     key: PRNGKey,
 ) -> tuple[Float[Array, ""], dict[str, Array]]:
     """Minus the bound, nats per image, and its parts.
 
     Args:
-        angle_prior: On the grid of angles, log density times 2 pi; and the same as
-            location and concentration.
         progress: Share of the training that is over.
     """
     query: Any = model.query(networks, features)
-    mean, log_std = query.content, query.content_log_std
-    density, von_mises = angle_prior
-    encode = pseudo_encoder(model, networks)
-    free = jnp.ones(())
-    if model.num_classes > 1 or "condition" in features:
-        free = jnp.clip((progress - HELD) / LETTING_GO, 0.0, 1.0)
+    cost = jnp.zeros(())
+    num_conditions = 0
+    if "condition" in features:
+        num_conditions = features["condition"].shape[1]
+    if "condition" in features and query.guess.shape[1] >= 2 * num_conditions:
+        own = jax.random.fold_in(key, 1)
+        features, price = draw_conditions(features, query.guess, own)
+        cost += price.mean()
+    logits, _, _ = split_guess(query.guess, num_conditions)
+    bound = _Bound(model, networks, projection, features, query, logits, aim, progress)
+    loss, parts = bound.loss((query.content, query.content_log_std), key)
+    parts = {"noise": jnp.mean(model.noise(networks))} | parts
+    if "spectrum" in features:
+        posterior = networks.spectrum.encode(features["spectrum"])
+        back, _ = bound.loss(posterior, jax.random.fold_in(key, 2))
+        loss = 0.5 * (loss + back)
+    return loss + cost, parts
 
-    def sample(keys: Any) -> tuple[Array, Pair]:
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Bound:
+    """All that the bound depends on but the content's posterior."""
+
+    model: Model
+    networks: Any
+    projection: Projection
+    features: Features
+    query: Any
+    logits: Float[Array, "batch cls"]
+    aim: Aim
+    progress: Float[Array, ""]
+
+    def loss(
+        self, posterior: tuple[Array, Array], key: PRNGKey
+    ) -> tuple[Float[Array, ""], dict[str, Array]]:
+        """Minus the bound for the content drawn from this posterior, and its parts."""
+        mean, log_std = posterior
+        networks, objective = self.networks, self.aim.objective
+        encode = pseudo_encoder(self.model, networks)
+
+        def log_ratio(content: Float[Array, "*n latent"]) -> Float[Array, "*n"]:
+            """Log of posterior over prior."""
+            own = log_normal(content, mean, log_std)
+            return own - log_prior(networks.prior, content, encode)
+
+        # The steerable model samples no pose, and has the key to itself.
+        alone = isinstance(self.model, SteerableModel)
+        keys = [key] if alone else jax.random.split(key, 4)
+        parts = {}
+        number = objective.num_samples
+        if number > 1:
+            many = [jax.random.split(one, number) for one in keys]
+            content, (bound, likelihood) = jax.vmap(
+                lambda keys: self.sample(posterior, keys)
+            )(many)
+            ratio = log_ratio(content)
+            parts |= {"log_likelihood": likelihood.mean(), "kl_content": ratio.mean()}
+            return -(logsumexp(bound - ratio, axis=0) - np.log(number)).mean(), parts
+        content, (bound, likelihood) = self.sample(posterior, keys)
+        if networks.prior is None:
+            kl = kl_normal(mean, log_std)
+        else:
+            kl = log_ratio(content)[:, None]
+        parts |= {"log_likelihood": likelihood.mean(), "kl_content": kl.sum(-1).mean()}
+        if objective == ObjectiveConfig():
+            return (kl.sum(-1) - bound).mean(), parts
+        cost = kl_cost(kl, objective, self.progress, mean.shape[1])
+        return cost - bound.mean(), parts
+
+    def sample(self, posterior: tuple[Array, Array], keys: Any) -> tuple[Array, Pair]:
         """Contents; log p(x | content) or its bound, and the likelihood in it."""
         content_key, *pose_keys = keys
+        mean, log_std = posterior
         normal = jax.random.normal(content_key, mean.shape)
         content = mean + jnp.exp(log_std) * normal
-
-        def explained(inputs: Float[Array, "batch input"]) -> Pair:
-            if isinstance(model, AffineModel):
-                both = features, query, inputs
-                rest = von_mises, progress, pose_keys
-                return bound_over_poses(model, networks, *both, *rest)
-            canonical = model.canonical(networks, inputs)
-            value = explain(model, networks, projection, features, canonical, density)
-            return value, value
-
-        inputs = of_every_class(features, model.num_classes, free * content)
-        if model.num_classes == 1:
-            return content, explained(inputs[0])
-        bounds, likelihoods = jax.vmap(explained)(inputs)
+        features, num_classes = self.features, self.model.num_classes
+        free = jnp.ones(())
+        if num_classes > 1 or "condition" in features:
+            free = jnp.clip((self.progress - HELD) / LETTING_GO, 0.0, 1.0)
+        if self.aim.temperature is not None:
+            own = jax.random.fold_in(content_key, 1)
+            settings = self.aim.temperature, 1 - free
+            drawn, cost = draw_classes(features, self.logits, *settings, own)
+            inputs = join_inputs(features, free * content, drawn)
+            value, likelihood = self.explained(inputs, pose_keys)
+            return content, (value - cost, likelihood)
+        inputs = of_every_class(features, num_classes, free * content)
+        if num_classes == 1:
+            return content, self.explained(inputs[0], pose_keys)
+        bounds, likelihoods = jax.vmap(lambda i: self.explained(i, pose_keys))(inputs)
         even = (1 - free) * shared_evenly(jax.lax.stop_gradient(bounds))
         joined = join_classes(features, bounds + even)
         return content, (joined, join_classes(features, likelihoods))
 
-    def log_ratio(content: Float[Array, "*n latent"]) -> Float[Array, "*n"]:
-        """Log of posterior over prior."""
-        own = log_normal(content, mean, log_std)
-        return own - log_prior(networks.prior, content, encode)
+    def explained(self, inputs: Float[Array, "batch input"], pose_keys: Any) -> Pair:
+        """Log p(image, and spectrum, | inputs) or its bound, and the likelihood in it.
 
-    # The steerable model samples no pose, and has the key to itself.
-    keys = [key] if isinstance(model, SteerableModel) else jax.random.split(key, 4)
-    parts = {"noise": networks.noise}
-    number = objective.num_samples
-    if number > 1:
-        many = [jax.random.split(one, number) for one in keys]
-        content, (bound, likelihood) = jax.vmap(sample)(many)
-        ratio = log_ratio(content)
-        parts |= {"log_likelihood": likelihood.mean(), "kl_content": ratio.mean()}
-        return -(logsumexp(bound - ratio, axis=0) - np.log(number)).mean(), parts
-    content, (bound, likelihood) = sample(keys)
-    if networks.prior is None:
-        kl = kl_normal(mean, log_std)
-    else:
-        kl = log_ratio(content)[:, None]
-    parts |= {"log_likelihood": likelihood.mean(), "kl_content": kl.sum(-1).mean()}
-    if objective == ObjectiveConfig():
-        return (kl.sum(-1) - bound).mean(), parts
-    cost = kl_cost(kl, objective, progress, mean.shape[1])
-    return cost - bound.mean(), parts
+        Args:
+            inputs: The decoder's: content, and what is known beside it.
+        """
+        model, networks, features = self.model, self.networks, self.features
+        density, of_angle = self.aim.angle_prior
+        if isinstance(model, AffineModel):
+            both = features, self.query, inputs
+            rest = of_angle, self.progress, pose_keys
+            pair = bound_over_poses(model, networks, *both, *rest)
+        else:
+            canonical = model.canonical(networks, inputs)
+            own = features, canonical, density
+            value = explain(model, networks, self.projection, *own)
+            pair = value, value
+        if "spectrum" not in features:
+            return pair
+        beside = networks.spectrum.log_likelihood(features["spectrum"], inputs)
+        weight = self.aim.objective.image_weight
+        return weight * pair[0] + beside, weight * pair[1] + beside
 
 
 def kl_cost(

@@ -21,10 +21,10 @@ from jaxrvae.models.affine import AffineModel
 from jaxrvae.models.apply import in_chunks, pseudo_encoder
 from jaxrvae.models.build import Model
 from jaxrvae.models.fitted import FittedModel
-from jaxrvae.models.known import join_classes, of_every_class
+from jaxrvae.models.known import join_classes, of_every_class, with_conditions
 from jaxrvae.models.marginal import explain
 from jaxrvae.models.steerable import SteerableModel
-from jaxrvae.objectives.bound import AnglePrior
+from jaxrvae.objectives.bound import AnglePriors
 from jaxrvae.objectives.build import angle_priors
 from jaxrvae.objectives.enumerated import estimate_over_poses
 from jaxrvae.priors.content import log_normal, log_prior
@@ -55,7 +55,7 @@ def _evidence(
     params: Any,
     projection: dict[str, Array],
     given: dict[str, Array],
-    angle_prior: AnglePrior,
+    angle_prior: AnglePriors,
     rest_std: Float[Array, ""] | float,
     num_samples: int,
     key: PRNGKey,
@@ -64,6 +64,7 @@ def _evidence(
     images, known = given["images"], {k: v for k, v in given.items() if k != "images"}
     features = model.expand(projection, model.compress(projection, images)) | known
     query: Any = model.query(networks, features)
+    features, _ = with_conditions(features, query.guess)
     mean, log_std = query.content, query.content_log_std
     encode = pseudo_encoder(model, networks)
 
@@ -73,10 +74,10 @@ def _evidence(
         inputs = of_every_class(features, model.num_classes, content)
 
         def explained(inputs: Float[Array, "batch input"]) -> Float[Array, " batch"]:
-            density, von_mises = angle_prior
+            density, of_angle = angle_prior
             if isinstance(model, AffineModel):
                 return estimate_over_poses(
-                    model, networks, features, query, inputs, von_mises, pose_keys
+                    model, networks, features, query, inputs, of_angle, pose_keys
                 )
             canonical = model.canonical(networks, inputs)
             return explain(model, networks, projection, features, canonical, density)

@@ -66,6 +66,7 @@ def train(
     features: Any,
     config: TrainingConfig,
     *,
+    members: int | None = None,
     run_dir: str | Path | None = None,
     fingerprint: Mapping[str, Any] | None = None,
     progress: bool = True,
@@ -76,6 +77,8 @@ def train(
         loss: (params, a batch of the features, share of the training that is over,
             key) to (scalar, its parts).
         features: A pytree of arrays with the images along their first axis.
+        members: Of an ensemble, along the parameters' first axis, each with the key of
+            its own seed; all are trained by one program, and the history has means.
         run_dir: Where checkpoints go; without it nothing is written.
         fingerprint: What must agree for a checkpoint there to be taken up.
 
@@ -85,7 +88,8 @@ def train(
     num_images = len(jax.tree.leaves(features)[0])
     epochs, steps, batch_size = plan(config, num_images)
     optimizer = _optimizer(config.learning_rate, epochs * steps)
-    state = (params, compile_lightly(optimizer.init)(params))
+    start_optimizer = optimizer.init if members is None else jax.vmap(optimizer.init)
+    state = (params, compile_lightly(start_optimizer)(params))
     history: list[dict[str, float]] = []
     with contextlib.ExitStack() as stack:
         run = None
@@ -97,10 +101,15 @@ def train(
         first = len(history)
         if first >= epochs:
             return Fitted(state[0], history, 0.0)
-        key = jax.random.key(config.seed)
+        key, fold = jax.random.key(config.seed), jax.random.fold_in
+        run_epoch = _make_epoch(loss, optimizer, steps, batch_size)
+        if members is not None:
+            key = jax.vmap(jax.random.key)(config.seed + jnp.arange(members))
+            fold = jax.vmap(fold, (0, None))
+            run_epoch = jax.vmap(run_epoch, (0, None, None, 0))
         start = time.perf_counter()
         epoch_step = (
-            jax.jit(_make_epoch(loss, optimizer, steps, batch_size))
+            jax.jit(run_epoch)
             .lower(state, features, _begun(first, epochs), key)
             .compile()
         )
@@ -110,9 +119,9 @@ def train(
         before = state, len(history)
         for epoch in range(first, epochs):
             start = time.perf_counter()
-            epoch_key = jax.random.fold_in(key, epoch)
+            epoch_key = fold(key, epoch)
             new, metrics = epoch_step(state, features, _begun(epoch, epochs), epoch_key)
-            row = {name: float(value) for name, value in metrics.items()}
+            row = {name: float(np.mean(value)) for name, value in metrics.items()}
             seconds = time.perf_counter() - start
             started = row.pop("first_loss")
             if not math.isfinite(row["loss"]):

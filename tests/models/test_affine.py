@@ -6,6 +6,7 @@ from flax import nnx
 from scipy import ndimage
 
 from jaxrvae.config import ModelConfig
+from jaxrvae.data.known import Known
 from jaxrvae.geometry.grid import pixel_grid
 from jaxrvae.models import apply
 from jaxrvae.models.affine import AffineModel
@@ -76,7 +77,9 @@ def test_recorded_images_have_the_background_and_the_units(likelihood):
     images = blobs()
     config = ModelConfig(decoder="affine", likelihood=likelihood, hidden_dim=8)
     model = build_model(config, images)
-    graph, params = apply.fresh_networks(model, config, images)
+    graph, params = apply.fresh_networks(
+        model, config, images, Known(config.num_classes)
+    )
     networks = nnx.merge(graph, params)
     found = model.recorded(networks, jnp.zeros((2, HEIGHT, WIDTH, 1)))
     edge = np.concatenate([images[:, 0], images[:, -1]]).mean()

@@ -1,8 +1,10 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import nnx
 
 from jaxrvae.config import ModelConfig
+from jaxrvae.data.known import Known
 from jaxrvae.geometry.resample import spline_coefs
 from jaxrvae.models.affine_posterior import _put_first, _refine, _sandwich
 from jaxrvae.models.build import build_model, build_networks
@@ -31,7 +33,7 @@ def test_stated_error_holds_though_the_canonical_image_is_noisy():
     """
     config, rng = ModelConfig(decoder="affine"), np.random.default_rng(0)
     model = build_model(config, TRUE[None])
-    networks = build_networks(model, config, TRUE[None])
+    networks = build_networks(model, config, TRUE[None], Known(), nnx.Rngs(0))
     noise = 0.03
     networks.log_noise[...] = jnp.log(noise) / 10.0
     canonical = TRUE + 0.01 * rng.standard_normal(TRUE.shape)

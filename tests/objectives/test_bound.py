@@ -5,9 +5,11 @@ import pytest
 from flax import nnx
 
 from jaxrvae.config import ModelConfig, ObjectiveConfig
+from jaxrvae.data.known import Known
 from jaxrvae.models import apply
 from jaxrvae.models.build import build_model
-from jaxrvae.objectives.bound import bound_loss, kl_cost, shared_evenly
+from jaxrvae.objectives.bound import Aim, bound_loss, kl_cost, shared_evenly
+from jaxrvae.objectives.build import angle_priors
 
 SIZE, NUMBER = 16, 4
 KL = jnp.array([[0.5, 2.0], [1.5, 4.0]])
@@ -26,18 +28,19 @@ def prepared(known=None, **options):
     options = {"num_turns": 4, "hidden_dim": 16, "pose": ("rotation",)} | options
     config, images = ModelConfig(**options), some_images()
     model = build_model(config, images)
-    graph, params = apply.fresh_networks(model, config, images)
+    graph, params = apply.fresh_networks(
+        model, config, images, Known(config.num_classes)
+    )
     projection = apply.project(model)
     found = apply.features(model, projection, jnp.asarray(images), True)
     found |= {name: jnp.asarray(values) for name, values in (known or {}).items()}
-    networks, prior = nnx.merge(graph, params), (jnp.zeros(96), (0.0, 0.0))
+    networks, priors = nnx.merge(graph, params), angle_priors(config)
 
     def loss(objective, keys):
         def one(key):
             over = jnp.ones(())
-            return bound_loss(
-                model, networks, projection, found, prior, objective, over, key
-            )
+            aim = Aim(objective, priors)
+            return bound_loss(model, networks, projection, found, aim, over, key)
 
         return jax.jit(lambda keys: jax.lax.map(one, keys))(keys)
 
@@ -111,33 +114,30 @@ def test_the_class_summed_out_is_the_mean_over_known_ones(decoder):
 @pytest.mark.parametrize(
     ("prior", "decoder"),
     [
-        ("mixture", "affine"),
-        ("vamp", "affine"),
-        ("vamp", "steerable"),
+        ({"name": "mixture", "components": 3}, "affine"),
+        ({"name": "vamp", "components": 3}, "affine"),
+        ({"name": "vamp", "components": 3}, "steerable"),
         ("flow", "steerable"),
     ],
 )
 def test_learned_priors_have_slopes(prior, decoder):
     config, images = (
-        ModelConfig(
-            prior=prior, decoder=decoder, num_turns=4, hidden_dim=8, prior_components=3
-        ),
+        ModelConfig(prior=prior, decoder=decoder, num_turns=4, hidden_dim=8),
         some_images(),
     )
     model = build_model(config, images)
-    graph, params = apply.fresh_networks(model, config, images)
+    graph, params = apply.fresh_networks(
+        model, config, images, Known(config.num_classes)
+    )
     projection = apply.project(model)
     found = apply.features(model, projection, jnp.asarray(images), True)
 
     @jax.jit
     @jax.grad
     def slope(params):
-        networks, prior = nnx.merge(graph, params), (jnp.zeros(96), (0.0, 0.0))
-        plain, key = ObjectiveConfig(), jax.random.key(1)
-        over = jnp.ones(())
-        return bound_loss(model, networks, projection, found, prior, plain, over, key)[
-            0
-        ]
+        networks, over = nnx.merge(graph, params), jnp.ones(())
+        aim, key = Aim(ObjectiveConfig(), angle_priors(config)), jax.random.key(1)
+        return bound_loss(model, networks, projection, found, aim, over, key)[0]
 
     found = nnx.to_pure_dict(slope(params)["prior"])
     sizes = [float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(found)]

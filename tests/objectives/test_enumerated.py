@@ -7,10 +7,14 @@ from scipy import stats
 from scipy.special import i0
 
 from jaxrvae.config import ModelConfig, ObjectiveConfig
+from jaxrvae.data.known import Known
+from jaxrvae.geometry.circle import wrap
+from jaxrvae.geometry.grid import pixel_grid
 from jaxrvae.models import apply
 from jaxrvae.models.affine import AffineModel
 from jaxrvae.models.build import build_model
-from jaxrvae.objectives.bound import bound_loss
+from jaxrvae.objectives.bound import Aim, bound_loss
+from jaxrvae.priors.pose import angle_prior as make_prior
 
 SIZE, NUMBER = 16, 3
 render = jax.jit(AffineModel.render)
@@ -30,15 +34,20 @@ def prepared(**options):
     options = {"decoder": "affine", "num_turns": 4, "hidden_dim": 16} | options
     config, images = ModelConfig(**options), some_images()
     model = build_model(config, images)
-    graph, params = apply.fresh_networks(model, config, images)
+    graph, params = apply.fresh_networks(
+        model, config, images, Known(config.num_classes)
+    )
     projection = apply.project(model)
     found = apply.features(model, projection, jnp.asarray(images), True)
     return model, graph, params, found
 
 
 def affine_loss(model, networks, found, angle_prior, key, progress=1.0):
-    prior, over = (jnp.zeros(96), angle_prior), jnp.float32(progress)
-    return bound_loss(model, networks, {}, found, prior, ObjectiveConfig(), over, key)
+    loc, concentration = angle_prior
+    prior = make_prior({"loc": loc, "concentration": concentration})
+    aim = Aim(ObjectiveConfig(), (jnp.zeros(96), prior))
+    over = jnp.float32(progress)
+    return bound_loss(model, networks, {}, found, aim, over, key)
 
 
 def slow_loss(model, networks, found, angle_prior, key):
@@ -47,11 +56,11 @@ def slow_loss(model, networks, found, angle_prior, key):
     content_key, angle_key, shift_key, _ = jax.random.split(key, 4)
     draws = [
         jax.random.normal(content_key, query.content.shape),
-        jax.random.normal(angle_key, query.offset.shape),
+        jax.random.normal(angle_key, query.angle.shape),
         jax.random.normal(shift_key, query.shift.shape),
     ]
     content = query.content + jnp.exp(query.content_log_std) * draws[0]
-    offset = query.offset + jnp.exp(query.offset_log_std) * draws[1]
+    angles = query.angle + jnp.exp(query.angle_log_std) * draws[1]
     shift = query.shift + jnp.exp(query.shift_log_std) * draws[2]
     canonical = model.canonical(networks, content)
     noise, background = float(networks.noise), np.asarray(networks.background[...])
@@ -63,13 +72,13 @@ def slow_loss(model, networks, found, angle_prior, key):
             np.log(prior_std / std) + (std**2 + mean**2) / (2 * prior_std**2) - 0.5
         ).sum()
 
-    grid = apply.pixel_grid(*model.shape[:2])
+    grid = pixel_grid(*model.shape[:2])
     total = 0.0
     for b in range(len(content)):
         weights = np.asarray(jax.nn.softmax(query.logits[b]), float)
         for k in range(model.num_turns):
-            angle = 2 * np.pi * k / model.num_turns + offset[b, k]
-            moved = shift[b, k] if model.shift_std > 0 else jnp.zeros(2)
+            angle, turn = angles[b, k], 2 * np.pi * k / model.num_turns
+            moved = shift[b, k] if model.shifted else jnp.zeros(2)
             image = render(model, canonical[b], grid, angle, moved, jnp.ones(()))
             image = np.asarray(image, float) + background
             data = np.asarray(found["images"][b], float)
@@ -79,10 +88,11 @@ def slow_loss(model, networks, found, angle_prior, key):
                 likelihood = stats.norm(image, noise).logpdf(data).sum()
             bin_width = np.pi / model.num_turns
             part = likelihood
-            part -= kl(query.offset[b, k], query.offset_log_std[b, k], bin_width)
-            if model.shift_std > 0:
+            off, log_std = query.angle[b, k] - turn, query.angle_log_std[b, k]
+            part -= kl(off, log_std, bin_width)
+            if model.shifted:
                 spread = query.shift_log_std[b, k]
-                part -= kl(query.shift[b, k], spread, model.shift_std)
+                part -= kl(query.shift[b, k], spread, model.shift_std[0])
             part -= np.log(weights[k] * model.num_turns)
             part += concentration * np.cos(angle - loc) - np.log(i0(concentration))
             total += weights[k] * part
@@ -143,7 +153,9 @@ def test_bound_does_not_change_when_the_image_turns_by_one_copy():
         turned_query.logits, jnp.roll(query.logits, 1, 1), atol=1e-4
     )
     np.testing.assert_allclose(
-        turned_query.offset, jnp.roll(query.offset, 1, 1), atol=1e-4
+        wrap(turned_query.angle - jnp.roll(query.angle, 1, 1) - np.pi / 2),
+        0.0,
+        atol=1e-4,
     )
     shift = jnp.roll(query.shift, 1, 1)
     quarter = jnp.stack([-shift[..., 1], shift[..., 0]], -1)  # counter-clockwise

@@ -1,0 +1,107 @@
+"""Options that have settings of their own: a name, or a mapping with name and settings.
+
+`decoder="coordinate"` and `decoder={"name": "coordinate", "features": 256}` are both
+right; what a mapping leaves out keeps its default.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from jaxrvae._checks import known_keys, one_of, positive, whole
+
+Choice = str | Mapping[str, Any] | None
+
+CLASSES = {"classes": "enumerated", "temperature": 0.67}
+NOISE = {"noise": "learned"}
+
+# Of each option: its names, and what each can be told beside, with the defaults.
+CHOICES: dict[str, dict[str | None, dict[str, Any]]] = {
+    "decoder": {
+        "auto": {},
+        "steerable": {},
+        "affine": {},
+        "affine-cubic": {},
+        "convolutional": {"width": 32},
+        "coordinate": {"layers": 2, "features": 0, "skip": False},
+    },
+    "encoder": {
+        "auto": {},
+        "turned-copy": {},
+        "dense": {"layers": 2},
+        "convolutional": {"width": 32},
+        "group-convolution": {"width": 32},
+    },
+    "posterior": {
+        "auto": CLASSES,
+        "marginal": CLASSES,
+        "enumerated": CLASSES,
+        "gaussian": CLASSES,
+        "von_mises": CLASSES,
+        "projected_normal": CLASSES,
+    },
+    "likelihood": {
+        "auto": NOISE,
+        "gaussian": NOISE,
+        "bernoulli": {},
+        "continuous-bernoulli": {},
+        "poisson": {},
+        "poisson-gaussian": NOISE,
+    },
+    "prior": {
+        None: {},
+        "normal": {},
+        "mixture": {"components": 10},
+        "vamp": {"components": 10},
+        "flow": {},
+    },
+}
+
+
+def checked(option: str, given: Choice) -> Choice:
+    """The choice as plain values; one that cannot be raises."""
+    names = CHOICES[option]
+    if not isinstance(given, Mapping):
+        one_of(option, given, names)
+        return given
+    if "name" not in given:
+        raise ValueError(f"{option} needs a name beside its settings; got {given!r}.")
+    one_of(option, given["name"], names)
+    known = names[given["name"]]
+    own = {name: value for name, value in given.items() if name != "name"}
+    known_keys(f"{option}={given['name']!r}", own, known)
+    for name, value in own.items():
+        _check_setting(f"{option}'s {name}", name, value)
+    return {"name": given["name"], **own} if own else given["name"]
+
+
+def name_of(given: Choice) -> Any:
+    """The name alone."""
+    return given["name"] if isinstance(given, Mapping) else given
+
+
+def setting(option: str, given: Choice, name: str, meant: str | None = None) -> Any:
+    """One setting of a choice, or its default; None where the choice has no such.
+
+    Args:
+        meant: The name that "auto" stands for.
+    """
+    if isinstance(given, Mapping) and name in given:
+        return given[name]
+    return CHOICES[option][name_of(given) if meant is None else meant].get(name)
+
+
+def _check_setting(label: str, name: str, value: Any) -> None:
+    if name in ("layers", "components", "width"):
+        whole(label, value, 1)
+    elif name == "features":
+        whole(label, value, 0, "0 is none.")
+    elif name == "skip":
+        one_of(label, value, (True, False))
+    elif name == "classes":
+        one_of(label, value, ("enumerated", "gumbel"))
+    elif name == "temperature":
+        positive(label, value)
+    elif isinstance(value, str):
+        one_of(label, value, ("learned", "per-pixel"), "Or a standard deviation.")
+    else:
+        positive(label, value, "Or 'learned', or 'per-pixel'.")

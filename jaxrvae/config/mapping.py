@@ -1,0 +1,49 @@
+"""Settings as plain values, and back."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from jaxrvae._checks import DataError, existing_file, known_keys
+
+Config = TypeVar("Config")
+
+
+def from_mapping(kind: type[Config], values: Mapping[str, Any]) -> Config:
+    """The config with these values; unknown keys raise and suggest the nearest."""
+    names = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    known_keys(kind.__name__, values, names)
+    return kind(**values)
+
+
+def to_mapping(config: Any) -> dict[str, Any]:
+    """The config as plain values, for YAML and JSON."""
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in dataclasses.asdict(config).items()
+    }
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """The mapping that a YAML file holds.
+
+    Raises:
+        DataError: There is no such file, or it is not YAML with a mapping.
+    """
+    import yaml
+
+    path = existing_file(path)
+    try:
+        values = yaml.safe_load(path.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"{path}: expected YAML; got {' '.join(str(error).split())[:160]}."
+            " Mend the file, or start from a run's config.yaml."
+        ) from error
+    if not isinstance(values, dict):
+        raise DataError(
+            f"{path}: expected groups such as input: and model:; got"
+            f" {type(values).__name__}. Start from a run's config.yaml."
+        )
+    return values

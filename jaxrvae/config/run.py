@@ -1,0 +1,149 @@
+"""The whole way from images to a report, as settings."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from jaxrvae._checks import known_keys, one_of, positive, whole
+from jaxrvae.config.mapping import read_yaml, to_mapping
+from jaxrvae.config.model import ModelConfig
+from jaxrvae.config.training import TrainingConfig
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class InputConfig:
+    """Where the movie comes from: files, or a simulation."""
+
+    files: str | Sequence[str] = ()  # or folders, patterns, as jr.read takes them
+    simulate: str | None = None  # "graphene"; then no files
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    channel: int | str | None = None
+    pixel_size: float | None = None  # nm, instead of what the files say
+    seed: int = 0  # of the simulation
+
+    def __post_init__(self) -> None:
+        files = (self.files,) if isinstance(self.files, str) else self.files
+        object.__setattr__(self, "files", tuple(str(path) for path in files))
+        one_of("simulate", self.simulate, (None, "graphene"))
+        if bool(self.files) == (self.simulate is not None):
+            raise ValueError(
+                "input needs either files or simulate='graphene'; got "
+                f"{'both' if self.files else 'neither'}. Leave one of them."
+            )
+        if self.pixel_size is not None:
+            positive("pixel_size", self.pixel_size, "It is in nm per pixel.")
+        object.__setattr__(self, "options", dict(self.options))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LocateConfig:
+    """How atoms are found. `jr.find_atoms` documents every field."""
+
+    spacing: float | None = None  # nm; None: from the images
+    false_share: float = 0.01
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PatchConfig:
+    """What is cut around every atom."""
+
+    size: int | str = "auto"  # pixels; auto: 48, or those of the window
+    window: float | str | None = "auto"  # nm; None: the frames' own pixels
+    normalize: Literal["frame", "patch"] | None = "frame"
+
+    def __post_init__(self) -> None:
+        if self.size != "auto":
+            whole("size", self.size, 8, "Or 'auto'.")
+        if isinstance(self.window, str):
+            one_of("window", self.window, ("auto",), "Or nm.")
+        elif self.window is not None:
+            positive("window", self.window, "It is in nm.")
+        elif self.size == "auto":
+            raise ValueError("window=None needs the size in pixels; got size='auto'.")
+        one_of("normalize", self.normalize, ("frame", "patch", None))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ClassConfig:
+    """How patches are sorted. `jr.find_classes` documents the fields below the first.
+
+    `brightness`: sort by the central atom's brightness before the content, so that a
+    rare heavy element is not lost among the many surroundings of a common one.
+    """
+
+    brightness: bool = True
+    num_classes: int | Literal["auto"] = "auto"
+    max_classes: int = 20
+    overlap: float = 0.1
+    seed: int = 0
+
+
+CENTRED = ModelConfig(pose=("rotation",), num_turns=12)  # patches that atoms centre
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """The whole way from images to a report."""
+
+    input: InputConfig
+    locate: LocateConfig = dataclasses.field(default_factory=LocateConfig)
+    patches: PatchConfig = dataclasses.field(default_factory=PatchConfig)
+    model: ModelConfig = CENTRED
+    training: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)
+    classes: ClassConfig = dataclasses.field(default_factory=ClassConfig)
+    out: str = "runs/latest"
+
+
+def run_config(values: Mapping[str, Any]) -> RunConfig:
+    """A run's settings from nested mappings; what is left out keeps its default.
+
+    >>> run_config({"input": {"files": "a.tif"}, "model": {"seed": 3}}).model.seed
+    3
+    """
+    blank = RunConfig(input=InputConfig(simulate="graphene"))
+    base = {
+        field.name: getattr(blank, field.name)
+        for field in dataclasses.fields(blank)
+        if field.name != "input"
+    }
+    known_keys("run", values, ["input", *base])
+    if "input" not in values:
+        raise ValueError("run needs input: {files: [...]} or {simulate: graphene}.")
+    if not isinstance(values["input"], Mapping):
+        raise ValueError(f"input must hold files or simulate; got {values['input']!r}.")
+    known_keys(
+        "input", values["input"], [f.name for f in dataclasses.fields(InputConfig)]
+    )
+    groups: dict[str, Any] = {"input": InputConfig(**values["input"])}
+    for name, default in base.items():
+        given = values.get(name)
+        if name == "out" or given is None:
+            groups[name] = default if given is None else str(given)
+            continue
+        names = [field.name for field in dataclasses.fields(default)]
+        if not isinstance(given, Mapping):
+            raise ValueError(
+                f"{name} must hold settings such as {names[0]}; got {given!r}."
+            )
+        known_keys(name, given, names)
+        groups[name] = dataclasses.replace(default, **given)
+    return RunConfig(**groups)
+
+
+def run_mapping(config: RunConfig) -> dict[str, Any]:
+    """The settings as nested plain values; `run_config` takes them back."""
+    return {
+        field.name: value if isinstance(value, str) else to_mapping(value)
+        for field in dataclasses.fields(config)
+        if (value := getattr(config, field.name)) is not None
+    }
+
+
+def as_run_config(config: RunConfig | Mapping[str, Any] | str | Path) -> RunConfig:
+    """A run's settings from any of the forms that `run` takes."""
+    if isinstance(config, RunConfig):
+        return config
+    if isinstance(config, Mapping):
+        return run_config(config)
+    return run_config(read_yaml(config))

@@ -1,0 +1,105 @@
+"""From images to fitted models: one, or the members of an ensemble in one program."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxrvae._typing import ndarray
+from jaxrvae.config import ModelConfig, ObjectiveConfig, TrainingConfig, to_mapping
+from jaxrvae.data.known import Known
+from jaxrvae.models.fitted import FittedModel, fresh_members, fresh_model
+from jaxrvae.objectives.build import make_loss
+from jaxrvae.training.checkpoint import data_fingerprint
+from jaxrvae.training.loop import Diverged, Fitted, train
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """Models with their gauges, and how training went.
+
+    Attributes:
+        error: Why training stopped early, if it did.
+    """
+
+    members: Sequence[FittedModel]
+    history: list[dict[str, float]]
+    compile_seconds: float
+    error: Diverged | None = None
+
+
+def fit_models(
+    config: ModelConfig,
+    known: Known,
+    given: dict[str, ndarray],
+    training: TrainingConfig,
+    aim: ObjectiveConfig,
+    seeds: int | None = None,
+    run_dir: str | Path | None = None,
+    progress: bool = True,
+) -> Trained:
+    """Train from fresh weights, or from the last checkpoint in the run directory.
+
+    Args:
+        given: "images", and "label", "condition", "spectrum" where they are known.
+        seeds: Members, each with a seed of its own from the config's on; None: one
+            model, not an ensemble.
+
+    Raises:
+        Diverged: If the first epoch's loss is not finite.
+        RunError: If the run directory is in use or belongs to something else.
+    """
+    images = given["images"]
+    beside = {name: values for name, values in given.items() if name != "images"}
+    fingerprint: dict[str, Any] = {
+        "model": to_mapping(config),
+        "training": to_mapping(training),
+    }
+    del fingerprint["training"]["save_seconds"]  # changes nothing that is learned
+    if aim != ObjectiveConfig():
+        fingerprint["objective"] = to_mapping(aim)
+    if seeds is not None:
+        fingerprint["seeds"] = seeds
+    if run_dir is not None:
+        fingerprint["data"] = data_fingerprint(images)
+        fingerprint |= {name: data_fingerprint(v) for name, v in beside.items()}
+    fresh = fresh_model(config, known, images)
+    params = fresh.params if seeds is None else fresh_members(fresh, images, seeds)
+    found = fresh.features(images) | beside
+    error = None
+    try:
+        fitted = train(
+            make_loss(fresh, fresh.is_small(len(images)), aim),
+            params,
+            {name: jnp.asarray(values) for name, values in found.items()},
+            training,
+            members=seeds,
+            run_dir=run_dir,
+            fingerprint=fingerprint,
+            progress=progress,
+        )
+    except Diverged as stopped:
+        if not stopped.fitted.history:
+            raise
+        fitted, error = stopped.fitted, stopped
+    members = [one.settled(given) for one in _members(fresh, fitted, seeds)]
+    return Trained(members, fitted.history, fitted.compile_seconds, error)
+
+
+def _members(
+    fresh: FittedModel, fitted: Fitted, seeds: int | None
+) -> list[FittedModel]:
+    """The models with the weights that training gave back."""
+    if seeds is None:
+        return [dataclasses.replace(fresh, params=fitted.params)]
+    return [
+        dataclasses.replace(
+            fresh,
+            config=dataclasses.replace(fresh.config, seed=fresh.config.seed + i),
+            params=jax.tree.map(lambda leaf, i=i: leaf[i], fitted.params),
+        )
+        for i in range(seeds)
+    ]
