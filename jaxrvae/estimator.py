@@ -44,11 +44,14 @@ class RVAE:
         pose: Any of "rotation", "shift" and "scale": what content does not hold.
         max_shift: Largest shift to either side, as a share of the field.
         decoder: "steerable" (angle and shift integrated out), "affine" (one canonical
-            image, bilinear lookup), "affine-cubic" (cubic B-spline), "convolutional"
+            image, bilinear lookup; `units`, `activation`), "affine-cubic" (cubic
+            B-spline), "convolutional"
             (the same made by convolutions, for patches of 96 pixels and more),
             "coordinate" (a network of point and content; settings `layers`, `features`
             for Fourier features, `skip`), or "auto": steerable where it applies.
-        encoder: "turned-copy" (one layer reads K turned copies), "dense" (`layers`),
+        encoder: "turned-copy" (one layer reads K turned copies), "turned-back" (content
+            is then read from the image turned back by its likeliest angles, by layers
+            of as many `units`; affine decoder, slower, closer), "dense" (`layers`),
             "convolutional", "group-convolution" (turns and places attended to), or
             "auto": turned-copy, or dense where the posterior has one copy.
         posterior: Of the pose: "marginal" (steerable), "enumerated" (K turned copies),

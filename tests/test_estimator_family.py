@@ -27,6 +27,10 @@ FAMILY = {
         "angle_prior": {"concentration": 2.0, "fold": 2},
     },
     "projected normal": {"decoder": "affine", "posterior": "projected_normal"},
+    "turned back": {
+        "encoder": {"name": "turned-back", "units": 48},
+        "decoder": {"name": "affine", "units": 40, "activation": "gelu"},
+    },
     "dense copies": {"decoder": "affine", "encoder": "dense", "prior": "vamp"},
     "convolutional": {"decoder": CONVOLUTIONAL, "encoder": CONVOLUTIONAL},
     "group convolution": {"encoder": GROUP},

@@ -35,7 +35,7 @@ def shapes(patches):
     return patches.truth["shape"].to_numpy()
 
 
-@pytest.mark.slow
+@pytest.mark.very_slow
 @pytest.mark.parametrize("decoder", ["steerable", "affine"])
 def test_counts_give_the_angle_and_the_shape(decoder):
     """Poisson counts, two a pixel where the glyph is and a tenth where it is not."""
@@ -55,7 +55,7 @@ def test_counts_give_the_angle_and_the_shape(decoder):
     np.testing.assert_allclose(rates.mean(), counts[1].mean(), rtol=0.1)
 
 
-@pytest.mark.slow
+@pytest.mark.very_slow
 def test_bernoulli_with_the_angle_integrated_out():
     train, new = glyphs(), glyphs(1, 200)
     model = fit(train, decoder="steerable", likelihood="bernoulli")
@@ -77,7 +77,7 @@ def labelled(compile_once):
     return fit(train, labels=labels, num_classes=2)
 
 
-@pytest.mark.slow
+@pytest.mark.very_slow
 def test_few_labels_teach_the_classes(labelled):
     new = glyphs(1, 200)
     latents = labelled.encode(new)
@@ -88,7 +88,7 @@ def test_few_labels_teach_the_classes(labelled):
     assert "class" in latents.to_dataframe()
 
 
-@pytest.mark.slow
+@pytest.mark.very_slow
 @pytest.mark.parametrize("seed", range(3))
 def test_four_shapes_are_four_classes_without_a_label(seed):
     train, new = glyphs(num_shapes=4), glyphs(1, 200, num_shapes=4)
@@ -99,7 +99,7 @@ def test_four_shapes_are_four_classes_without_a_label(seed):
     assert len(set(counted.argmax(1))) == 4
 
 
-@pytest.mark.slow
+@pytest.mark.very_slow
 def test_classes_are_decoded_and_kept_in_the_file(labelled, tmp_path):
     new, zero = glyphs(1, 40), np.zeros((1, 2), np.float32)
     decoded = [labelled.decode(zero, label=label)[0] for label in (0, 1)]
@@ -113,7 +113,7 @@ def test_classes_are_decoded_and_kept_in_the_file(labelled, tmp_path):
     np.testing.assert_array_equal(first.class_probabilities, second.class_probabilities)
 
 
-@pytest.mark.slow
+@pytest.mark.very_slow
 def test_content_need_not_hold_what_is_given(tmp_path):
     """One glyph with shear: given it, the content has little left to say of it."""
     train, new = (
@@ -134,7 +134,7 @@ def test_content_need_not_hold_what_is_given(tmp_path):
         again.encode(new)
 
 
-@pytest.mark.slow
+@pytest.mark.very_slow
 @pytest.mark.parametrize(
     "prior", [{"name": "mixture", "components": 4}, "vamp", "flow"], ids=str
 )
@@ -150,7 +150,7 @@ def test_manifold_follows_a_learned_prior(prior, tmp_path):
     )
 
 
-@pytest.mark.slow
+@pytest.mark.very_slow
 def test_beta_and_capacity_hold_the_content():
     train = glyphs(number=200)
     free = fit(train, epochs=15).history["kl_content"].iloc[-1]
@@ -196,7 +196,7 @@ def plain_gaussian(images):
     return -0.5 * (square + flat.shape[1] * np.log(2 * np.pi * spread))
 
 
-@pytest.mark.slow
+@pytest.mark.very_slow
 def test_evidence_is_of_the_recorded_pixels_and_rises_with_samples(tmp_path):
     """In other units of the pixels it moves by the logarithm of the unit, a pixel."""
     train, new = glyphs(noise=0.2), glyphs(1, 60, noise=0.2)
@@ -215,7 +215,7 @@ def test_evidence_is_of_the_recorded_pixels_and_rises_with_samples(tmp_path):
     np.testing.assert_array_equal(again, many)
 
 
-@pytest.mark.slow
+@pytest.mark.very_slow
 def test_decoders_agree_on_the_evidence():
     """Of noisy images of one shape both come near the truth: what the noise leaves."""
     train, new = (glyphs(s, n, num_shapes=1, noise=0.2) for s, n in ((0, 400), (1, 60)))
@@ -225,7 +225,7 @@ def test_decoders_agree_on_the_evidence():
         assert noise - 60 < found < noise + 10  # the angle costs some nats
 
 
-@pytest.mark.slow
+@pytest.mark.very_slow
 def test_without_rotation_the_angle_is_content():
     """No angle is stated, the content goes round with it, and the shift is found.
 
@@ -248,7 +248,7 @@ def test_without_rotation_the_angle_is_content():
     assert np.isfinite(model.log_evidence(new[:20], num_samples=5)).all()
 
 
-@pytest.mark.slow
+@pytest.mark.very_slow
 def test_without_a_pose_it_is_a_plain_autoencoder():
     train = glyphs(number=300)
     model = fit(train, pose=(), epochs=10)

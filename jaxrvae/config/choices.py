@@ -13,20 +13,22 @@ Choice = str | Mapping[str, Any] | None
 
 CLASSES = {"classes": "enumerated", "temperature": 0.67}
 NOISE = {"noise": "learned"}
+UNITS = {"units": None, "activation": "tanh"}  # None: hidden_dim
 
 # Of each option: its names, and what each can be told beside, with the defaults.
 CHOICES: dict[str, dict[str | None, dict[str, Any]]] = {
     "decoder": {
         "auto": {},
         "steerable": {},
-        "affine": {},
-        "affine-cubic": {},
+        "affine": UNITS,
+        "affine-cubic": UNITS,
         "convolutional": {"width": 32},
         "coordinate": {"layers": 2, "features": 0, "skip": False},
     },
     "encoder": {
         "auto": {},
         "turned-copy": {},
+        "turned-back": {"units": None},
         "dense": {"layers": 2},
         "convolutional": {"width": 32},
         "group-convolution": {"width": 32},
@@ -91,10 +93,12 @@ def setting(option: str, given: Choice, name: str, meant: str | None = None) -> 
 
 
 def _check_setting(label: str, name: str, value: Any) -> None:
-    if name in ("layers", "components", "width"):
+    if name in ("layers", "components", "width", "units"):
         whole(label, value, 1)
     elif name == "features":
         whole(label, value, 0, "0 is none.")
+    elif name == "activation":
+        one_of(label, value, ("tanh", "gelu"))
     elif name == "skip":
         one_of(label, value, (True, False))
     elif name == "classes":

@@ -141,9 +141,9 @@ class ModelConfig:
                 f"posterior={posterior!r} is of an angle; got pose={self.pose}."
                 " Take posterior='gaussian', or add 'rotation'."
             )
-        if encoder == "group-convolution" and self.num_copies == 1:
+        if encoder in ("group-convolution", "turned-back") and self.num_copies == 1:
             raise ValueError(
-                "encoder='group-convolution' reads turned copies; got"
+                f"encoder={encoder!r} reads turned copies; got"
                 f" posterior={posterior!r}, pose={self.pose}. Take"
                 " encoder='convolutional', or posterior='enumerated' with 'rotation'."
             )

@@ -14,7 +14,7 @@ from flax import nnx
 
 from jaxrvae._typing import Array, Float
 from jaxrvae.geometry.grid import pixel_grid
-from jaxrvae.geometry.polar import PolarBasis
+from jaxrvae.geometry.polar import PolarBasis, turn
 from jaxrvae.geometry.pose import remove_pose, rotate
 from jaxrvae.geometry.resample import bilinear, cubic
 from jaxrvae.models.gauge import Gauge, drift
@@ -22,11 +22,13 @@ from jaxrvae.models.known import known_numbers
 from jaxrvae.models.likelihoods import mean_of
 from jaxrvae.models.pose_query import PoseQuery
 from jaxrvae.models.steerable import NOISE_GAIN, Features, Projection, polar_coefs
+from jaxrvae.networks.encoders import ContentReader
 from jaxrvae.networks.spectra import SpectrumNetworks
 from jaxrvae.priors.content import ContentPrior
 
 NUM_POSE = 7  # numbers of a copy: logit, angle and shift with their spreads
 SCALE_STD = 0.1  # of the log scale's normal prior
+NUM_READ = 2  # copies, the likeliest, that are turned back to be read
 CHUNK = 4  # images of which a coordinate decoder makes all pixels at a time
 
 
@@ -74,6 +76,7 @@ class AffineNetworks(nnx.Module):
         self.background = nnx.Param(background)
         self.log_noise = nnx.Param(jnp.zeros(noise_shape))
         self.guess: nnx.Linear | None = nnx.data(guess)
+        self.reader: ContentReader | None = nnx.data(None)
         self.spectrum: SpectrumNetworks | None = nnx.data(None)
         self.prior: ContentPrior = None
 
@@ -214,9 +217,11 @@ class AffineModel:
         end = NUM_POSE + 2 * content_dim
         logits = out[..., 0] if self.num_turns > 1 else 0 * out[..., 0]
         weights = jax.nn.softmax(logits, axis=-1)
-        mean, log_std = jnp.split(
-            jnp.einsum("bk,bkc->bc", weights, out[..., NUM_POSE:end]), 2, axis=-1
-        )
+        angle = self._angle(out[..., :3])
+        both = jnp.einsum("bk,bkc->bc", weights, out[..., NUM_POSE:end])
+        if networks.reader is not None:
+            both = self._read_back(networks.reader, seen, known, logits, angle[0])
+        mean, log_std = jnp.split(both, 2, axis=-1)
         reach = max(max(self.shift_std), 1e-6)
         shift = reach * jax.vmap(rotate, (1, 0), 1)(out[..., 3:5], self.turns())
         shift *= self.free[1:3] > 0
@@ -231,7 +236,7 @@ class AffineModel:
             guess = networks.guess(pooled)
         return PoseQuery(
             logits,
-            *self._angle(out[..., :3]),
+            *angle,
             shift,
             jnp.clip(out[..., 5:7] - 1.0, -7.0, 0.0) + np.log(reach),
             log_scale,
@@ -241,6 +246,26 @@ class AffineModel:
             guess,
             self.posterior,
         )
+
+    def _read_back(
+        self,
+        reader: ContentReader,
+        coefs: Float[Array, "batch reals"],
+        known: Float[Array, "batch known"],
+        logits: Float[Array, "batch turn"],
+        angle: Float[Array, "batch turn"],
+    ) -> Float[Array, "batch both"]:
+        """Content, mean and log std, of the image turned back by its likeliest angles.
+
+        All images then lie alike, and the reader need not learn one structure at every
+        angle.
+        """
+        likeliest, index = jax.lax.top_k(logits, min(NUM_READ, self.num_turns))
+        back = -jax.lax.stop_gradient(jnp.take_along_axis(angle, index, axis=1))
+        turned = turn(coefs[:, None], jnp.array(self.orders), back)
+        wide = jnp.broadcast_to(known[:, None], (*back.shape, known.shape[1]))
+        found = reader(jnp.concatenate([turned, wide], axis=-1))
+        return jnp.einsum("bk,bkc->bc", jax.nn.softmax(likeliest, axis=-1), found)
 
     def _angle(
         self, out: Float[Array, "batch turn 3"]

@@ -22,7 +22,7 @@ from jaxrvae.models.steerable import (
     place_ticks,
 )
 from jaxrvae.networks.decoders import ConvDecoder, CoordinateDecoder, DenseDecoder
-from jaxrvae.networks.encoders import TurnedCopies
+from jaxrvae.networks.encoders import ContentReader, TurnedCopies
 from jaxrvae.networks.pixel_encoders import (
     ConvTrunk,
     DenseTrunk,
@@ -48,6 +48,7 @@ AFFINE_REALS = 220
 # larger, and at 20 the content of small patches still collapsed.
 MEAN_GAIN, NATURAL_MEAN_GAIN = 10.0, 300.0
 NUM_ANGLES = 96
+TURNED = ("turned-copy", "turned-back")  # encoders that read polar coefficients
 SAMPLE = 500  # images that set the offset and the scale
 
 
@@ -98,7 +99,7 @@ def build_model(
         config.rotated,
         config.scaled,
         config.posterior_family,
-        "coefs" if _encoder_family(config, shape) == "turned-copy" else "images",
+        "coefs" if _encoder_family(config, shape) in TURNED else "images",
         float(fixed_noise),
     )
 
@@ -189,6 +190,11 @@ def build_networks(
             model.shape if config.noise == "per-pixel" else (),
             nnx.Linear(config.hidden_dim, guess_dim, rngs=rngs) if guess_dim else None,
         )
+        if config.encoder_family == "turned-back":
+            units = config.setting("encoder", "units") or config.hidden_dim
+            size = 2 * len(model.orders) + known.dim
+            reader = ContentReader(size, units, config.content_dim, rngs=rngs)
+            networks.reader = nnx.data(reader)
     if known.num_energies:
         sizes = known.num_energies, config.content_dim, known.dim
         beside = SpectrumNetworks(*sizes, config.hidden_dim, rngs=rngs)
@@ -201,7 +207,7 @@ def _copies(model: AffineModel, config: ModelConfig, rngs: nnx.Rngs) -> Any:
     """What the encoder reads to the units of every copy."""
     shape, hidden_dim = model.shape, config.hidden_dim
     family = _encoder_family(config, shape)
-    if family == "turned-copy":
+    if family in TURNED:
         return TurnedCopies(model.orders, model.num_turns, hidden_dim, rngs=rngs)
     if family == "group-convolution":
         width = config.setting("encoder", "width")
@@ -237,7 +243,15 @@ def _decoder(
     if family == "convolutional":
         width = config.setting("decoder", "width")
         return ConvDecoder(*sizes, model.shape, gain, width=width, rngs=rngs)
-    return DenseDecoder(*sizes, int(np.prod(model.shape)), gain, rngs=rngs)
+    units = config.setting("decoder", "units") or config.hidden_dim
+    return DenseDecoder(
+        sizes[0],
+        units,
+        int(np.prod(model.shape)),
+        gain,
+        config.setting("decoder", "activation"),
+        rngs=rngs,
+    )
 
 
 def _prior(

@@ -18,6 +18,7 @@ class DenseDecoder(nnx.Module):
     """Content to the numbers that make the canonical image: coefficients or pixels.
 
     Args:
+        activation: Of the second layer, "tanh" or "gelu".
         mean_gain: How much faster than by a weight the image common to all contents is
             learned. Where that image is large, as logits are, the hidden layer would
             otherwise make it, at the one content that all images then get.
@@ -29,12 +30,14 @@ class DenseDecoder(nnx.Module):
         hidden_dim: int,
         out_dim: int,
         mean_gain: float = 1.0,
+        activation: str = "tanh",
         *,
         rngs: nnx.Rngs,
     ):
         self.lift = nnx.Linear(content_dim, hidden_dim, rngs=rngs)
         self.hidden = nnx.Linear(hidden_dim, hidden_dim, rngs=rngs)
         self.out = nnx.Linear(hidden_dim, out_dim, use_bias=False, rngs=rngs)
+        self.activation = activation
         self.mean = nnx.Param(jnp.zeros(out_dim))
         self.mean_gain = mean_gain
 
@@ -42,7 +45,8 @@ class DenseDecoder(nnx.Module):
         self, content: Float[Array, "*batch latent"]
     ) -> Float[Array, "*batch out"]:
         """The canonical image's numbers, unbounded."""
-        units = nnx.tanh(self.hidden(nnx.tanh(self.lift(content))))
+        units = self.hidden(nnx.tanh(self.lift(content)))
+        units = nnx.gelu(units) if self.activation == "gelu" else nnx.tanh(units)
         return self.out(units) + self.mean_gain * self.mean[...]
 
 

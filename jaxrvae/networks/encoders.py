@@ -104,3 +104,18 @@ class ContentEncoder(nnx.Module):
         units = jnp.concatenate([pooled, known], axis=-1)
         mean, log_std = jnp.split(self.out(nnx.tanh(self.hidden(units))), 2, axis=-1)
         return mean, jnp.clip(log_std - 1.0, -7.0, 1.0)
+
+
+class ContentReader(nnx.Module):
+    """Mean and log standard deviation of the content, of images that lie alike."""
+
+    def __init__(
+        self, in_dim: int, hidden_dim: int, content_dim: int, *, rngs: nnx.Rngs
+    ):
+        self.lift = nnx.Linear(in_dim, hidden_dim, rngs=rngs)
+        self.hidden = nnx.Linear(hidden_dim, hidden_dim, rngs=rngs)
+        self.out = nnx.Linear(hidden_dim, 2 * content_dim, rngs=rngs)
+
+    def __call__(self, seen: Float[Array, "*n number"]) -> Float[Array, "*n both"]:
+        """Means, then log standard deviations."""
+        return self.out(nnx.gelu(self.hidden(nnx.gelu(self.lift(seen)))))

@@ -28,6 +28,7 @@ HEAD_GRID = 12  # cells along each side in which it is read, at most
 
 MAX_PLACES = 24  # along each side, where the stride is not given
 FINE = 16  # pixels along the longer side, up to which that stride is 1
+FINEST = 24  # pixels across a disc; where there are twice as many, they are binned
 MAX_FREQUENCY = 0.25  # of kernels, cycles per pixel ...
 MAX_CYCLES = 6.0  # ... and across the whole disc
 
@@ -170,10 +171,12 @@ class GroupConvolution(nnx.Module):
     image's own frame (unit lengths) and the logarithm of the attention's sum, by which
     turns can be told apart. Turns come in the order of `TurnedCopies`' copies.
 
-    Cost: in proportion to the grid's places; the stride sets them.
+    Cost: in proportion to the grid's places, which the stride sets; large images are
+    binned, as far as no kernel sees a difference.
 
     Args:
-        kernel_size: The disc's diameter, pixels; by default 3/4 of the longer side.
+        kernel_size: The disc's diameter, pixels; by default the longer side. The kernels
+            fade towards its edge.
         width: Kernels, and channels of a place.
         stride: Pixels between places; by default 1 up to 16 pixels a side, 2 up to
             48, then such that there are at most 24 places a side.
@@ -194,17 +197,18 @@ class GroupConvolution(nnx.Module):
         stride: int | None = None,
     ):
         _check_turns(num_turns, shape)
-        longer = max(shape[:2])
-        self.shape, self.num_turns = shape, num_turns
+        longer, self.num_turns = max(shape[:2]), num_turns
+        size = longer if kernel_size is None else kernel_size
+        binning = math.gcd(max(size // FINEST, 1), *(n for n in shape[:2] if n > 1))
         if stride is None:
-            stride = 1 if longer <= FINE else max(2, -(-longer // MAX_PLACES))
-        self.stride = stride
-        self.kernel_size = (
-            max(3 * longer // 4, 3) if kernel_size is None else kernel_size
-        )
-        whole("stride", self.stride, 1)
-        whole("kernel_size", self.kernel_size, self.stride, "Not below the stride.")
-        orders, _ = _disc_functions(self.kernel_size, *self.taps)
+            steps = -(-longer // (MAX_PLACES * binning))
+            stride = 1 if longer <= FINE else max(2, steps * binning)
+        whole("stride", stride, 1)
+        whole("kernel_size", size, stride, "Places must not lie further apart.")
+        self.binning = math.gcd(binning, stride)
+        self.sides = tuple(max(n // self.binning, 1) for n in shape[:2])
+        self.step, self.diameter = stride // self.binning, size // self.binning
+        orders, _ = _disc_functions(self.diameter, *self.taps)
         size = (width, shape[2], 2 * len(orders))
         scale = (shape[2] * len(orders)) ** -0.5
         self.weight = nnx.Param(scale * jax.random.normal(rngs.params(), size))
@@ -216,16 +220,19 @@ class GroupConvolution(nnx.Module):
     @property
     def num_places(self) -> tuple[int, int]:
         """Of the grid: down, across."""
-        return -(-self.shape[0] // self.stride), -(-self.shape[1] // self.stride)
+        return -(-self.sides[0] // self.step), -(-self.sides[1] // self.step)
 
     @property
     def taps(self) -> tuple[int, int]:
         """Of the filters: down, across. Such that the grid is centred on the image."""
+        size, step, places = self.diameter, self.step, self.num_places
+        odd = [
+            size + side - (n - 1) * step
+            for side, n in zip(self.sides, places, strict=True)
+        ]
         down, across = (
-            1 if side == 1 else size + (size + side - (places - 1) * self.stride) % 2
-            for size, side, places in zip(
-                (self.kernel_size,) * 2, self.shape[:2], self.num_places, strict=True
-            )
+            1 if side == 1 else size + parity % 2
+            for side, parity in zip(self.sides, odd, strict=True)
         )
         return down, across
 
@@ -247,7 +254,7 @@ class GroupConvolution(nnx.Module):
 
         The place is in unit lengths, in the frame of the image turned by -2 pi k / K.
         """
-        orders, _ = _disc_functions(self.kernel_size, *self.taps)
+        orders, _ = _disc_functions(self.diameter, *self.taps)
         angles = 2 * jnp.pi * jnp.arange(self.num_turns) / self.num_turns
         kernels = jax.vmap(
             lambda angle: turn(
@@ -271,32 +278,37 @@ class GroupConvolution(nnx.Module):
         self, images: Float[Array, "batch height width channel"]
     ) -> Float[Array, "batch place channel reals"]:
         """Polar coefficients of the disc about every place, zeros outside the image."""
-        batch, *sides, channels = images.shape
-        _, filters = _disc_functions(self.kernel_size, *self.taps)
-        margins = [
-            ((places - 1) * self.stride + taps - side) // 2
+        channels, step = images.shape[-1], self.step
+        _, filters = _disc_functions(self.diameter, *self.taps)
+        frame = [
+            (((places - 1) * step + taps - side) // 2,) * 2
             for side, places, taps in zip(
-                sides, self.num_places, self.taps, strict=True
+                self.sides, self.num_places, self.taps, strict=True
             )
         ]
-        planes = images.transpose(0, 3, 1, 2).reshape(-1, *sides, 1)
-        framed = jnp.pad(planes, ((0, 0), *((m, m) for m in margins), (0, 0)))
-        # Folded into the convolution, the frame makes it twenty times slower on a CPU.
+        binned = _tiles(images, self.binning)
+        binned = binned.reshape(*binned.shape[:3], -1, channels).mean(-2)
+        planes = binned.transpose(0, 3, 1, 2).reshape(-1, *self.sides, 1)
+        framed = jnp.pad(planes, ((0, 0), *frame, (0, 0)))
+        # Were the frame folded into the convolution, filters wider than the image would
+        # take twenty times as long on a CPU.
         found = jax.lax.conv_general_dilated(
             jax.lax.optimization_barrier(framed),
             jnp.asarray(filters)[:, :, None],
-            (self.stride, self.stride),
+            (step, step),
             "VALID",
             dimension_numbers=("NHWC", "HWIO", "NHWC"),
         )
-        return found.reshape(batch, channels, -1, filters.shape[-1]).swapaxes(1, 2)
+        return found.reshape(len(images), channels, -1, filters.shape[-1]).swapaxes(
+            1, 2
+        )
 
     def _places(self) -> tuple[Int[ndarray, " kept"], Float[ndarray, "place 2"]]:
         """Where the places lie, unit lengths, and which of them are attended to.
 
         Not those in a square's corners, which no other turn of the image has.
         """
-        unit = self.stride * max(self.num_places) / max(self.shape[:2])
+        unit = self.step * max(self.num_places) / max(self.sides)
         points = unit * _grid(*self.num_places).reshape(-1, 2)
         radius = np.linalg.norm(points, axis=-1)
         return np.flatnonzero(radius <= max(1.0, radius.min())), points

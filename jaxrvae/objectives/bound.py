@@ -16,6 +16,7 @@ from jax.scipy.special import logsumexp
 
 from jaxrvae._typing import Array, Float, PRNGKey
 from jaxrvae.config import ObjectiveConfig
+from jaxrvae.data.known import UNKNOWN
 from jaxrvae.models.affine import AffineModel
 from jaxrvae.models.apply import pseudo_encoder
 from jaxrvae.models.build import Model
@@ -112,6 +113,7 @@ class _Bound:
             return own - log_prior(networks.prior, content, encode)
 
         # The steerable model samples no pose, and has the key to itself.
+        weights = image_weights(self.features, self.free)
         alone = isinstance(self.model, SteerableModel)
         keys = [key] if alone else jax.random.split(key, 4)
         parts = {}
@@ -123,7 +125,8 @@ class _Bound:
             )(many)
             ratio = log_ratio(content)
             parts |= {"log_likelihood": likelihood.mean(), "kl_content": ratio.mean()}
-            return -(logsumexp(bound - ratio, axis=0) - np.log(number)).mean(), parts
+            values = logsumexp(bound - ratio, axis=0) - np.log(number)
+            return -(weights * values).mean(), parts
         content, (bound, likelihood) = self.sample(posterior, keys)
         if networks.prior is None:
             kl = kl_normal(mean, log_std)
@@ -131,9 +134,17 @@ class _Bound:
             kl = log_ratio(content)[:, None]
         parts |= {"log_likelihood": likelihood.mean(), "kl_content": kl.sum(-1).mean()}
         if objective == ObjectiveConfig():
-            return (kl.sum(-1) - bound).mean(), parts
-        cost = kl_cost(kl, objective, self.progress, mean.shape[1])
-        return cost - bound.mean(), parts
+            return (weights * (kl.sum(-1) - bound)).mean(), parts
+        weighted = kl * jnp.reshape(weights, (-1, 1))
+        cost = kl_cost(weighted, objective, self.progress, mean.shape[1])
+        return cost - (weights * bound).mean(), parts
+
+    @property
+    def free(self) -> Float[Array, ""]:
+        """0 while the content is held, then rising to 1."""
+        if self.model.num_classes == 1 and "condition" not in self.features:
+            return jnp.ones(())
+        return jnp.clip((self.progress - HELD) / LETTING_GO, 0.0, 1.0)
 
     def sample(self, posterior: tuple[Array, Array], keys: Any) -> tuple[Array, Pair]:
         """Contents; log p(x | content) or its bound, and the likelihood in it."""
@@ -141,10 +152,7 @@ class _Bound:
         mean, log_std = posterior
         normal = jax.random.normal(content_key, mean.shape)
         content = mean + jnp.exp(log_std) * normal
-        features, num_classes = self.features, self.model.num_classes
-        free = jnp.ones(())
-        if num_classes > 1 or "condition" in features:
-            free = jnp.clip((self.progress - HELD) / LETTING_GO, 0.0, 1.0)
+        features, num_classes, free = self.features, self.model.num_classes, self.free
         if self.aim.temperature is not None:
             own = jax.random.fold_in(content_key, 1)
             settings = self.aim.temperature, 1 - free
@@ -182,6 +190,22 @@ class _Bound:
         beside = networks.spectrum.log_likelihood(features["spectrum"], inputs)
         weight = self.aim.objective.image_weight
         return weight * pair[0] + beside, weight * pair[1] + beside
+
+
+def image_weights(
+    features: Features, free: Float[Array, ""]
+) -> Float[Array, " batch"] | float:
+    """How much each image counts; where some have labels, those alone at the start.
+
+    Else the many without find classes of their own, whose numbers are not the labels'.
+
+    Args:
+        free: 0 while the content is held, then rising to 1.
+    """
+    if "label" not in features:
+        return 1.0
+    weights = jnp.where(features["label"] == UNKNOWN, free, 1.0)
+    return weights / jnp.maximum(weights.mean(), 1e-6)
 
 
 def kl_cost(

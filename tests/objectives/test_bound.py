@@ -8,7 +8,13 @@ from jaxrvae.config import ModelConfig, ObjectiveConfig
 from jaxrvae.data.known import Known
 from jaxrvae.models import apply
 from jaxrvae.models.build import build_model
-from jaxrvae.objectives.bound import Aim, bound_loss, kl_cost, shared_evenly
+from jaxrvae.objectives.bound import (
+    Aim,
+    bound_loss,
+    image_weights,
+    kl_cost,
+    shared_evenly,
+)
 from jaxrvae.objectives.build import angle_priors
 
 SIZE, NUMBER = 16, 4
@@ -143,3 +149,14 @@ def test_learned_priors_have_slopes(prior, decoder):
     sizes = [float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(found)]
     assert all(np.isfinite(sizes))
     assert max(sizes) > 0
+
+
+def test_labelled_images_alone_count_at_the_start():
+    features = {"label": jnp.array([-1, 2, -1, 0])}
+    np.testing.assert_allclose(image_weights(features, jnp.zeros(())), [0, 2, 0, 2])
+    np.testing.assert_allclose(image_weights(features, jnp.ones(())), 1.0)
+    half = image_weights(features, jnp.array(0.5))
+    np.testing.assert_allclose(half, np.array([1, 2, 1, 2]) / 1.5)
+    assert image_weights({}, jnp.zeros(())) == 1.0
+    none = {"label": jnp.full(3, -1)}
+    np.testing.assert_array_equal(image_weights(none, jnp.zeros(())), 0.0)
