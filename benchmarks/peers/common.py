@@ -29,6 +29,7 @@ def arguments(description: str, batch_size: int, learning_rate: float):
     add("--threads", type=int, default=2)
     add("--seed", type=int, default=0)
     add("--latents", help=".npz: content (n, d), angle (n,) rad, shift (n, 2) px")
+    add("--held-out", help=".npy, encoded but not trained on: held_out_content, ...")
     return parser
 
 
@@ -94,6 +95,23 @@ def latents(means: np.ndarray, pose: str, shape: tuple[int, int], prior: float =
         half = (np.array(shape) - 1) / 2  # pixels from the centre to the grid's 1
         found["shift"] = np.stack([-left * half[1], down * half[0]], -1)
     return {"content": rest, **found}
+
+
+def write_latents(
+    encode: Callable[[Any], np.ndarray], images: Any, options: argparse.Namespace
+) -> None:
+    """Writes the latents of the images, and of those held out, where asked to."""
+    import torch
+
+    if not options.latents:
+        return
+    shape = tuple(images.shape[1:])
+    found = latents(encode(images), options.pose, shape)
+    if options.held_out:
+        others = torch.from_numpy(np.load(options.held_out).astype(np.float32))
+        held_out = latents(encode(others), options.pose, shape)
+        found |= {f"held_out_{name}": values for name, values in held_out.items()}
+    np.savez(options.latents, **found)
 
 
 def report(

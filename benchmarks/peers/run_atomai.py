@@ -54,9 +54,7 @@ def main() -> None:
             optimizer=lambda p: torch.optim.Adam(p, lr=options.learning_rate),
             filename=f"{folder}/model",
         )
-    if options.latents:
-        means = model.encode(images)[0]
-        np.savez(options.latents, **common.latents(means, options.pose, shape))
+    common.write_latents(lambda batch: model.encode(batch)[0], images, options)
     losses = [float(-bound) for bound in model.loss_history["train_loss"]]
     common.report(f"AtomAI {atomai.__version__}", options, seconds, losses)
 

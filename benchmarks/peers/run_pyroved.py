@@ -38,9 +38,7 @@ def main() -> None:
     step = common.timed(lambda: trainer.step(batches), seconds)
     for _ in range(options.warm_up + options.epochs):
         step()
-    if options.latents:
-        means = model.encode(images)[0].numpy()
-        np.savez(options.latents, **common.latents(means, options.pose, shape))
+    common.write_latents(lambda batch: model.encode(batch)[0].numpy(), images, options)
     share = (options.per_epoch or len(images)) / len(images)  # it divides by all images
     losses = [loss / share for loss in trainer.loss_history["training_loss"]]
     common.report(f"pyroVED {pv.__version__}", options, seconds, losses)
