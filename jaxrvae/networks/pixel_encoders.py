@@ -175,7 +175,7 @@ class GroupConvolution(nnx.Module):
     binned, as far as no kernel sees a difference.
 
     Args:
-        kernel_size: The disc's diameter, pixels; by default the longer side. The kernels
+        kernel_size: The disc's diameter, pixels, by default the longer side; kernels
             fade towards its edge.
         width: Kernels, and channels of a place.
         stride: Pixels between places; by default 1 up to 16 pixels a side, 2 up to
