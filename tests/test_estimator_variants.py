@@ -170,7 +170,6 @@ def test_beta_and_capacity_hold_the_content():
         ({}, {"conditions": np.zeros(19)}, r"conditions must be \(20,\)"),
         ({}, {"conditions": np.full(20, np.inf)}, "conditions must not be infinite"),
         ({}, {"conditions": np.full(20, np.nan)}, "missing for every image"),
-        ({}, {"spectra": np.zeros((19, 5))}, r"spectra must be \(20, values\)"),
         ({"prior": "vamp"}, {"conditions": np.zeros(20)}, "Take prior='mixture'"),
         ({}, {"objective": {"betta": 2.0}}, "Did you mean 'beta'"),
     ],

@@ -41,3 +41,35 @@ def test_conditions_must_be_those_fitted_with(number):
     given = None if number == 0 else np.zeros((3, 1))
     with pytest.raises(ValueError, match=f"with 2 conditions an image; got {number}"):
         learn_known(1, CONDITIONS, 3).arrays(None, given, 3)
+
+
+@pytest.mark.parametrize(
+    ("spectra", "message"),
+    [
+        (np.zeros((2, 4)), r"must be \(3, values\); got \(2, 4\)"),
+        (np.zeros(3), r"must be \(3, values\)"),
+        (np.full((3, 4), np.nan), "must be finite"),
+    ],
+)
+def test_spectra_that_do_not_fit_are_refused(spectra, message):
+    with pytest.raises(ValueError, match=message):
+        learn_known(1, None, 3, spectra)
+
+
+def test_spectra_go_there_and_back():
+    spectra = np.random.default_rng(0).normal(5, 2, (6, 4)).astype(np.float32)
+    known = learn_known(1, None, 6, spectra)
+    standard = known.standard_spectra(spectra, 6)
+    np.testing.assert_allclose(standard.mean(0), 0, atol=1e-5)
+    np.testing.assert_allclose(known.recorded_spectra(standard), spectra, rtol=1e-5)
+
+
+def test_conditions_may_be_missing_where_they_were_when_fitted():
+    known = learn_known(1, [1.0, np.nan, 3.0], 3)
+    assert known.inferred
+    found = known.arrays(None, None, 2)["condition"]
+    assert np.isnan(found).all()
+    mean, std = known.recorded_conditions(np.array([[0.0]]), np.array([[1.0]]))
+    np.testing.assert_allclose([mean[0, 0], std[0, 0]], [2.0, 1.0], rtol=1e-6)
+    with pytest.raises(ValueError, match="cannot infer those"):
+        learn_known(1, [1.0, 2.0, 3.0], 3).arrays(None, [np.nan, 1.0, 1.0], 3)

@@ -32,7 +32,7 @@ def test_docstring_has_command_time_and_number(path):
     assert any(letter.isdigit() for letter in text)
 
 
-@pytest.mark.slow
+@pytest.mark.very_slow
 @pytest.mark.parametrize("path", WHOLE, ids=lambda path: path.stem)
 def test_experiment_runs_at_toy_size(path, tmp_path):
     module = loaded(path)

@@ -252,11 +252,23 @@ def test_the_attended_place_follows_the_image():
 
 def test_places_are_centred_and_few():
     group = built(GroupConvolution, (50, 22, 1), 4, 4, width=2, kernel_size=5)
-    assert (group.stride, group.num_places, group.taps) == (3, (17, 8), (6, 5))
+    assert (group.step, group.num_places, group.taps) == (3, (17, 8), (6, 5))
     kept, points = group._places()
     assert len(points) == 17 * 8
     np.testing.assert_allclose(points[kept].mean(0), 0.0, atol=1e-6)
     assert np.linalg.norm(points[kept], axis=-1).max() <= 1.0
+
+
+def test_large_images_are_binned_to_what_the_kernels_see():
+    small = built(GroupConvolution, (24, 20, 1), 1, 4, width=2, stride=6)
+    large = built(GroupConvolution, (48, 40, 1), 1, 4, width=2, stride=12)
+    assert (small.binning, large.binning) == (1, 2)
+    images = np.asarray(noise((24, 20, 1)))
+    expected = run(small, jnp.asarray(images))
+    images = images.repeat(2, axis=1).repeat(2, axis=2)
+    images[:, ::2] += 0.5  # evens out
+    images[:, 1::2] -= 0.5
+    np.testing.assert_allclose(run(large, jnp.asarray(images)), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", NAMES)
