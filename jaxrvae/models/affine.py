@@ -262,7 +262,8 @@ class AffineModel:
         """
         likeliest, index = jax.lax.top_k(logits, min(NUM_READ, self.num_turns))
         back = -jax.lax.stop_gradient(jnp.take_along_axis(angle, index, axis=1))
-        turned = turn(coefs[:, None], jnp.array(self.orders), back)
+        both = jnp.broadcast_to(coefs[:, None], (*back.shape, coefs.shape[1]))
+        turned = turn(both, jnp.array(self.orders), back)
         wide = jnp.broadcast_to(known[:, None], (*back.shape, known.shape[1]))
         found = reader(jnp.concatenate([turned, wide], axis=-1))
         return jnp.einsum("bk,bkc->bc", jax.nn.softmax(likeliest, axis=-1), found)
