@@ -39,7 +39,11 @@ DOSE_WORDS = """\
 Glyphs in Poisson counts: so many expected in a bright pixel, a tenth in a dark one.
 Medians over the seeds; the figure shows the same."""
 DOSE_MEASURES = ("R", "median deg", "GMM", "factor R2")
-NAMES = {"pyroved": "pyroVED", "atomai": "AtomAI"}
+NAMES = {
+    "pyroved": "pyroVED",
+    "pyroved sd 0.1": "pyroVED, sd 0.1",
+    "atomai": "AtomAI",
+}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -80,13 +84,14 @@ def main(argv: list[str] | None = None) -> int:
         for line in compare(row, mine, theirs)
     ]
     doses, dose_found = _without_empty(doses, dose_found)
-    parts = [EXPLANATION]
+    notes = [f"- {r.name}, {r.size} x {r.size}: {r.note}" for r in rows if r.note]
+    parts = [EXPLANATION, "\n".join(notes), not_run(rows, found, peers)]
     if doses:
         parts += [DOSE_WORDS, table(dose_lines(doses, dose_found))]
         draw(doses, dose_found, args.out / "quality.png")
         parts += ["![Measures against counts a pixel](quality.png)"]
     parts += ["Every fit:", every_fit(rows, found, peers)]
-    write(args.out, "quality", lines, described, text="\n\n".join(parts))
+    write(args.out, "quality", lines, described, text="\n\n".join(filter(None, parts)))
     print(table(lines))
     return 0
 
@@ -116,6 +121,7 @@ def compare(row: Row, mine: list[dict], theirs: dict[str, list[dict]]) -> list[d
         line = {
             "data": row.name,
             "size": row.size,
+            "settings": settings(row),
             "measure": measure,
             "asked": asked,
             "ours": worst,
@@ -131,6 +137,15 @@ def compare(row: Row, mine: list[dict], theirs: dict[str, list[dict]]) -> list[d
                 line["ahead"] = line.get("ahead", True) and better
         lines.append(line)
     return lines
+
+
+def settings(row: Row) -> str:
+    """What is not a default."""
+    named = {**row.model, **row.fit}
+    words = [f"{key}={value}" for key, value in named.items() if key != "pose"]
+    if "shift" not in row.model.get("pose", ("shift",)):
+        words = ["rotation alone", *words]
+    return ", ".join(words) or "defaults"
 
 
 def worst_of(values: list[float], sign: str) -> float:
@@ -161,6 +176,21 @@ def dose_lines(rows: list[Row], found: list[list[dict]]) -> list[dict]:
         }
         for row, seeds in zip(rows, found, strict=True)
     ]
+
+
+def not_run(
+    rows: list[Row], found: list[list[dict]], peers: list[dict[str, list[dict]]]
+) -> str:
+    """Rows and programs of which there is no fit."""
+    missing = []
+    for row, mine, theirs in zip(rows, found, peers, strict=True):
+        programs = {
+            "ours": mine,
+            **{NAMES[name]: runs for name, runs in theirs.items()},
+        }
+        named = ", ".join(name for name, runs in programs.items() if not runs)
+        missing += [f"{row.name}, {row.size} x {row.size} ({named})"] if named else []
+    return f"Not run: {'; '.join(missing)}." if missing else ""
 
 
 def every_fit(

@@ -36,7 +36,9 @@ class Row:
         model, fit: Our settings beside the defaults.
         labelled: Share of the images whose class is given.
         asked: Measure to limit; a limit "<= 2" or ">= 0.99".
-        peers: Programs that are run as well, with their options.
+        peers: Programs that are run as well, with their options; what follows a blank
+            in the name tells apart runs of one program.
+        note: How the settings were chosen, where they are not the defaults.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Row:
     labelled: float | None = None
     asked: Mapping[str, str] = dataclasses.field(default_factory=dict)
     peers: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
+    note: str = ""
 
     @property
     def factor(self) -> str | None:
@@ -72,6 +75,7 @@ def measured(
     """
     if program == "ours":
         settings = dataclasses.asdict(row)
+        del settings["peers"], settings["note"]
     else:
         settings = {name: getattr(row, name) for name in SHARED}
         settings |= {"pose": _pose(row), "options": row.peers[program]}
@@ -187,7 +191,7 @@ def peer(row: Row, program: str, seed: int) -> dict[str, float]:
         for part, values in {"images": images, "others": others}.items():
             np.save(folder / part, np.clip((values - low) / (high - low), 0, 1))
         launch.run(
-            program,  # type: ignore[arg-type]
+            program.split()[0],  # type: ignore[arg-type]
             folder / "images.npy",
             threads=len(os.sched_getaffinity(0)),
             pose=_pose(row),

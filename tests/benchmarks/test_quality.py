@@ -166,6 +166,13 @@ def test_ours_and_a_peer_are_compared_at_their_worst_and_best():
     assert (second["ours"], second["holds"], second["ahead"]) == (3.0, False, False)
 
 
+def test_what_was_not_run_is_said():
+    row = Row(name="toy", peers={"pyroved": {}, "atomai": {}})
+    said = quality.not_run([row], [[{"R": 1.0}]], [{"pyroved": [], "atomai": [{}]}])
+    assert said == "Not run: toy, 24 x 24 (pyroVED)."
+    assert quality.not_run([row], [[{"R": 1.0}]], [{}]) == ""
+
+
 @pytest.mark.slow
 def test_a_fit_is_kept_and_read_again(tmp_path, compile_once):
     toy = Row(
