@@ -8,7 +8,7 @@ capacity: the KL is held to 5 nats, reached over 25,000 steps, with a weight of 
 glyphs make that many steps in the 100 epochs; fewer images leave the capacity lower,
 here as there. Four classes, as there are shapes (its own default is two).
 
-Two CPU cores: about 30 minutes; the second command about 1 minute.
+Two CPU cores: about 30 minutes; the second command about 2 minutes.
 
 Number to reach: none is published for such images. Four classes found without labels
 are right for 0.25 of the images by chance; the content of AtomAI's rVAE sorts 0.36 to

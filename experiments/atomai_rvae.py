@@ -8,7 +8,7 @@ error (noise of 1), `rotation_prior` 0.1 radians, `translation_prior` 0.1 in uni
 half the field, Adam 1e-4, batch 32, 100 epochs. On 2000 glyphs 24 x 24 turned by N(0,
 (30 degrees)^2), shifted by up to 10 % and sheared.
 
-Two CPU cores: about 8 minutes; the second command about 1 minute.
+Two CPU cores: about 8 minutes; the second command about 2 minutes.
 
 Number to reach, AtomAI on such images after 50 epochs, three seeds: R 0.78, 0.88, 0.82
 (the worst class 0.27 to 0.67) with 11 to 13 degrees in the median, GMM accuracy 0.42,

@@ -12,7 +12,7 @@ as it takes) through `jr.find_atoms` and `jr.cut_patches`; with --data the files
 folder. Variants: conditioned on the class of the central atom (C or Si), and with skip
 connections, which keep the content from collapsing.
 
-Two CPU cores: about 8 hours; the second command about 2 minutes.
+Two CPU cores: about 8 hours; the second command about 3 minutes.
 
 Number to reach, the default RVAE on 2000 of these windows, in 20 epochs: R 1.00 in
 every class with 0.5 to 1.3 degrees in the median, GMM accuracy 1.00. AtomAI's defaults

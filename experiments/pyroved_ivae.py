@@ -8,7 +8,7 @@ radians, shift N(0, 0.1^2) in units of half the field, Bernoulli, Adam 1e-3, bat
 200 epochs, as its documentation trains. On 2000 glyphs 24 x 24 turned by N(0, (30
 degrees)^2), shifted by up to 10 % and sheared.
 
-Two CPU cores: about 15 minutes; the second command about 1 minute.
+Two CPU cores: about 15 minutes; the second command about 2 minutes.
 
 Number to reach, pyroVED on such images after 50 epochs, three seeds: R 0.90, 0.78, 0.85
 (the worst class 0.18 to 0.71) with 8 to 10 degrees in the median, GMM accuracy 0.98,

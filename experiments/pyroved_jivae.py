@@ -7,7 +7,7 @@ The settings of `pyroved_ivae` with a discrete latent of as many classes as ther
 shapes (four), summed over in every step (`enumerate_parallel=True`). 200 epochs on 2000
 glyphs 24 x 24 turned by N(0, (30 degrees)^2), shifted by up to 10 % and sheared.
 
-Two CPU cores: about 60 minutes; the second command about 2 minutes.
+Two CPU cores: about 60 minutes; the second command about 4 minutes.
 
 Number to reach: none is published for such images. Four classes found without labels
 are right for 0.25 of the images by chance; the content of pyroVED's iVAE alone sorts

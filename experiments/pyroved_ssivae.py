@@ -7,7 +7,7 @@ The settings of `pyroved_ivae` with four classes, of which `fit` is told for eve
 image. 200 epochs on 2000 glyphs 24 x 24 turned by N(0, (30 degrees)^2), shifted by up
 to 10 % and sheared.
 
-Two CPU cores: about 60 minutes; the second command about 2 minutes.
+Two CPU cores: about 60 minutes; the second command about 4 minutes.
 
 Number to reach: none is published for such images. By chance 0.25 of the classes are
 right; 0.98 is what the content of pyroVED's iVAE sorts at its best, without labels.

@@ -9,7 +9,7 @@ decoder of coordinates and content 500-500 tanh, angle N(0, (pi/4)^2), shift N(0
 in units of half the field, cross entropy, Adam 1e-4, batch 100, 100 epochs.
 
 Two CPU cores: the whole of it about 30 hours; the second command (glyphs, as there is
-no folder) about 2 minutes.
+no folder) about 5 minutes.
 
 Number to reach, an independent re-run's bound on the test split: -161.5 nats per image
 with 2 content numbers, -152.3 with 3, -142.2 with 5 and -129.6 with 10

@@ -11,7 +11,7 @@ field, the angle given the turn N(offset, (pi/8)^2), cross entropy, Adam 2e-4, b
 100, up to 500 epochs.
 
 Two CPU cores: the whole of it weeks; the second command (glyphs, as there is no folder)
-about 3 minutes.
+about 5 minutes.
 
 Number to reach: a bound of -152 nats per image with 2 content numbers on digits that
 are shifted by N(0, (10 %)^2) of a field of 48, which the affine decoder is asked for in
