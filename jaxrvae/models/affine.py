@@ -17,7 +17,7 @@ from jaxrvae.geometry.grid import pixel_grid
 from jaxrvae.geometry.polar import PolarBasis, turn
 from jaxrvae.geometry.pose import remove_pose, rotate
 from jaxrvae.geometry.resample import bilinear, cubic
-from jaxrvae.models.gauge import Gauge, drift
+from jaxrvae.models.gauge import NUM_STEPS, Gauge, drift
 from jaxrvae.models.known import known_numbers
 from jaxrvae.models.likelihoods import mean_of
 from jaxrvae.models.pose_query import PoseQuery
@@ -30,6 +30,8 @@ NUM_POSE = 7  # numbers of a copy: logit, angle and shift with their spreads
 SCALE_STD = 0.1  # of the log scale's normal prior
 NUM_READ = 2  # copies, the likeliest, that are turned back to be read
 CHUNK = 4  # images of which a coordinate decoder makes all pixels at a time
+POINTS = 2**18  # at which it is evaluated at a time, elsewhere: bounds the memory
+PASSES = 2 * NUM_STEPS  # of the decoder, with its slope, for an image's drift
 
 
 class PoseHead(nnx.Module):
@@ -202,7 +204,17 @@ class AffineModel:
         def canonical(z: Float[Array, " latent"]) -> Float[Array, " number"]:
             return self.canonical(networks, z).ravel()
 
-        return jax.vmap(lambda z: drift(canonical, generate, gauge, z))(content)
+        return self._each(
+            lambda z: drift(canonical, generate, gauge, z), content, passes=PASSES
+        )
+
+    def _each(self, function: Any, *given: Array, passes: int = 1) -> Any:
+        """The function over images; a decoder of points makes few of them at a time."""
+        if self.interpolation != "none":
+            return jax.vmap(function)(*given)
+        points = passes * self.shape[0] * self.shape[1]
+        size = min(max(POINTS // points, 1), len(given[0]))
+        return jax.lax.map(lambda own: function(*own), given, batch_size=size)
 
     def query(self, networks: AffineNetworks, features: Features) -> PoseQuery:
         """The posterior of pose and content."""
@@ -350,8 +362,8 @@ class AffineModel:
             def evaluated(one: Array, *own: Array) -> Array:
                 return networks.decoder(remove_pose(points, *pose(own)), one)
 
-            each = jax.vmap(jax.vmap(jax.checkpoint(evaluated), (None, 0, 0, 0)))
-            images = each(inputs, *given)
+            each = jax.vmap(jax.checkpoint(evaluated), (None, 0, 0, 0))
+            images = self._each(each, inputs, *given)
         else:
 
             def rendered(image: Array, *own: Array) -> Array:
@@ -373,7 +385,7 @@ class AffineModel:
         points = pixel_grid(*self.shape[:2])
         if self.interpolation == "none":
             own = jax.vmap(remove_pose, (None, 0, 0, 0))(points, angle, shift, scale)
-            rendered = jax.vmap(networks.decoder)(own, inputs)
+            rendered = self._each(networks.decoder, own, inputs)
         else:
             rendered = jax.vmap(self.render, (0, None, 0, 0, 0))(
                 self.canonical(networks, inputs), points, angle, shift, scale
