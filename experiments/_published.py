@@ -40,6 +40,18 @@ from jaxrvae.estimator import RVAE, model_from
 DENSE = {"name": "dense", "layers": 1}
 # Of the published unit, half the field, to the share of the field that is given here.
 HALF = 0.5
+# The form that spatial-VAE, AtomAI, pyroVED and the origin share: a network of turned,
+# then shifted, coordinates, and one Gaussian for the pose.
+COORDINATE = ModelConfig(
+    content_dim=2,
+    pose=("rotation", "shift"),
+    decoder={"name": "coordinate", "layers": 2},
+    encoder=DENSE,
+    posterior="gaussian",
+    hidden_dim=128,
+    shift_prior={"std": 0.1 * HALF},
+)
+SKIP = {"name": "coordinate", "layers": 2, "skip": True}
 STAND_IN = 2000  # glyphs, at most, where there are no digits
 NUM_KNOWN = 10_000  # training images whose content the classes are fitted to
 NUM_BOUND, NUM_SAMPLES = 256, 100  # images, and samples each, of the bound ...
@@ -79,9 +91,14 @@ class Study:
     spectra: Callable[[pd.DataFrame], np.ndarray] | None = None
     ramp_steps: int | None = None
 
-    def changed(self, **model: Any) -> "Study":
-        """The same study of another model: the fields given, the others as they are."""
-        return dataclasses.replace(self, model=dataclasses.replace(self.model, **model))
+    def changed(self, name: str | None = None, **model: Any) -> "Study":
+        """The same study of another model: the fields given, the others as they are.
+
+        Args:
+            name: Of the variant; None: the same.
+        """
+        own = dataclasses.replace(self.model, **model)
+        return dataclasses.replace(self, name=name or self.name, model=own)
 
     def aim(self, num_images: int) -> ObjectiveConfig:
         """The objective for a training on so many images."""

@@ -46,8 +46,7 @@ def config() -> Study:
 
 def sweep() -> list[Study]:
     """As it stands, and with the angle left free, as AtomAI's divergence leaves it."""
-    free = dataclasses.replace(config().changed(angle_prior=None), name="free-angle")
-    return [config(), free]
+    return [config(), config().changed("free-angle", angle_prior=None)]
 
 
 if __name__ == "__main__":

@@ -28,8 +28,14 @@ import dataclasses
 import math
 import sys
 
-from experiments._published import DENSE, HALF, Glyphs, Study, run_command
-from jaxrvae.config import ModelConfig, TrainingConfig
+from experiments._published import COORDINATE, SKIP, Glyphs, Study, run_command
+from jaxrvae.config import TrainingConfig
+
+MODEL = dataclasses.replace(
+    COORDINATE,
+    likelihood={"name": "gaussian", "noise": 1.0},
+    angle_prior={"std": 0.1},
+)
 
 
 def config() -> Study:
@@ -38,17 +44,7 @@ def config() -> Study:
         name="defaults",
         data=Glyphs(),
         num_images=2000,
-        model=ModelConfig(
-            content_dim=2,
-            pose=("rotation", "shift"),
-            decoder={"name": "coordinate", "layers": 2},
-            encoder=DENSE,
-            posterior="gaussian",
-            hidden_dim=128,
-            likelihood={"name": "gaussian", "noise": 1.0},
-            angle_prior={"std": 0.1},
-            shift_prior={"std": 0.1 * HALF},
-        ),
+        model=MODEL,
         training=TrainingConfig(epochs=100, batch_size=32, learning_rate=1e-4),
     )
 
@@ -56,25 +52,16 @@ def config() -> Study:
 def sweep() -> list[Study]:
     """The angle left free, the README's prior, cross entropy, classes, skips."""
     first = config()
+    readme = first.changed("readme", angle_prior={"std": math.pi / 3})
+    conditioned = first.changed("class-conditioned", num_classes=4)
     larger = dataclasses.replace(first.training, batch_size=100)
     return [
         first,
-        dataclasses.replace(first.changed(angle_prior=None), name="free-angle"),
-        dataclasses.replace(
-            first.changed(angle_prior={"std": math.pi / 3}),
-            name="readme",
-            training=larger,
-        ),
-        dataclasses.replace(
-            first.changed(likelihood="bernoulli"), name="cross-entropy"
-        ),
-        dataclasses.replace(
-            first.changed(num_classes=4), name="class-conditioned", labels=1.0
-        ),
-        dataclasses.replace(
-            first.changed(decoder={"name": "coordinate", "layers": 2, "skip": True}),
-            name="skip",
-        ),
+        first.changed("free-angle", angle_prior=None),
+        dataclasses.replace(readme, training=larger),
+        first.changed("cross-entropy", likelihood="bernoulli"),
+        dataclasses.replace(conditioned, labels=1.0),
+        first.changed("skip", decoder=SKIP),
     ]
 
 

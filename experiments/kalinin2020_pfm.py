@@ -47,15 +47,15 @@ import pandas as pd
 
 import jaxrvae as jr
 from experiments._published import (
-    DENSE,
-    HALF,
     HELD_OUT,
+    SKIP,
     Pair,
     Study,
     by_frame,
     run_command,
 )
-from jaxrvae.config import ModelConfig, TrainingConfig
+from experiments.atomai_rvae import MODEL
+from jaxrvae.config import TrainingConfig
 
 SHAPE, NUM_FRAMES = (226, 247), 60
 STEPS = {8: 16, 16: 16, 32: 16, 64: 32}  # of the grid, by window; pixels
@@ -240,16 +240,7 @@ def config(window: int = 16) -> Study:
         name=f"window-{window}",
         data=Grid(window=window),
         num_images=numbers[window],
-        model=ModelConfig(
-            content_dim=2,
-            pose=("rotation", "shift"),
-            decoder={"name": "coordinate", "layers": 2},
-            encoder=DENSE,
-            posterior="gaussian",
-            hidden_dim=512,
-            likelihood={"name": "gaussian", "noise": 1.0},
-            shift_prior={"std": 0.1 * HALF},
-        ),
+        model=dataclasses.replace(MODEL, hidden_dim=512, angle_prior=None),
         training=TrainingConfig(epochs=500, batch_size=50, learning_rate=1e-4),
     )
 
@@ -258,12 +249,11 @@ def sweep() -> list[Study]:
     """The four windows; class-conditioned and skip-connected variants of 32 pixels."""
     windows = [config(window) for window in (16, 8, 32, 64)]
     middle = config(32)
-    skip = {"name": "coordinate", "layers": 2, "skip": True}
-    conditioned = middle.changed(num_classes=len(CLASSES))
+    conditioned = middle.changed("class-conditioned", num_classes=len(CLASSES))
     return [
         *windows,
-        dataclasses.replace(conditioned, name="class-conditioned", labels=1.0),
-        dataclasses.replace(middle.changed(decoder=skip), name="skip"),
+        dataclasses.replace(conditioned, labels=1.0),
+        middle.changed("skip", decoder=SKIP),
     ]
 
 

@@ -44,15 +44,15 @@ import pandas as pd
 
 import jaxrvae as jr
 from experiments._published import (
-    DENSE,
-    HALF,
     HELD_OUT,
+    SKIP,
     Pair,
     Study,
     by_frame,
     run_command,
 )
-from jaxrvae.config import ModelConfig, TrainingConfig
+from experiments.atomai_rvae import MODEL
+from jaxrvae.config import TrainingConfig
 from jaxrvae.pipeline import with_brightness
 
 WINDOW = 24  # pixels
@@ -129,17 +129,7 @@ def config() -> Study:
         name="rvae",
         data=Windows(),
         num_images=68_056,
-        model=ModelConfig(
-            content_dim=2,
-            pose=("rotation", "shift"),
-            decoder={"name": "coordinate", "layers": 2},
-            encoder=DENSE,
-            posterior="gaussian",
-            hidden_dim=128,
-            likelihood={"name": "gaussian", "noise": 1.0},
-            angle_prior={"std": 0.1},
-            shift_prior={"std": 0.1 * HALF},
-        ),
+        model=MODEL,
         training=TrainingConfig(epochs=200, batch_size=200, learning_rate=1e-4),
     )
 
@@ -147,13 +137,12 @@ def config() -> Study:
 def sweep() -> list[Study]:
     """The class-conditioned and the skip-connected variant, and a free angle."""
     first = config()
-    skip = {"name": "coordinate", "layers": 2, "skip": True}
-    conditioned = first.changed(num_classes=2)
+    conditioned = first.changed("class-conditioned", num_classes=2)
     return [
         first,
-        dataclasses.replace(conditioned, name="class-conditioned", labels=1.0),
-        dataclasses.replace(first.changed(decoder=skip), name="skip"),
-        dataclasses.replace(first.changed(angle_prior=None), name="free-angle"),
+        dataclasses.replace(conditioned, labels=1.0),
+        first.changed("skip", decoder=SKIP),
+        first.changed("free-angle", angle_prior=None),
     ]
 
 

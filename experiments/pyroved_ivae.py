@@ -24,8 +24,8 @@ Differs from the publication, beside what stands in `experiments/_published.py`:
 import dataclasses
 import sys
 
-from experiments._published import DENSE, HALF, Glyphs, Study, run_command
-from jaxrvae.config import ModelConfig, TrainingConfig
+from experiments._published import COORDINATE, Glyphs, Study, run_command
+from jaxrvae.config import TrainingConfig
 
 
 def config() -> Study:
@@ -34,16 +34,8 @@ def config() -> Study:
         name="bernoulli",
         data=Glyphs(),
         num_images=2000,
-        model=ModelConfig(
-            content_dim=2,
-            pose=("rotation", "shift"),
-            decoder={"name": "coordinate", "layers": 2},
-            encoder=DENSE,
-            posterior="gaussian",
-            hidden_dim=128,
-            likelihood="bernoulli",
-            angle_prior={"std": 1.0},
-            shift_prior={"std": 0.1 * HALF},
+        model=dataclasses.replace(
+            COORDINATE, likelihood="bernoulli", angle_prior={"std": 1.0}
         ),
         training=TrainingConfig(epochs=200, batch_size=100, learning_rate=1e-3),
     )
@@ -53,16 +45,14 @@ def sweep() -> list[Study]:
     """Its other likelihoods, with a scale, class-conditioned, and uniform angles."""
     first = config()
     pose = ("rotation", "shift", "scale")
-    continuous = first.changed(likelihood="continuous-bernoulli")
-    gaussian = first.changed(likelihood={"name": "gaussian", "noise": 0.5})
+    conditioned = first.changed("class-conditioned", num_classes=4)
+    noise = {"name": "gaussian", "noise": 0.5}
     return [
         first,
-        dataclasses.replace(continuous, name="continuous-bernoulli"),
-        dataclasses.replace(gaussian, name="gaussian"),
-        dataclasses.replace(first.changed(pose=pose), name="scale"),
-        dataclasses.replace(
-            first.changed(num_classes=4), name="class-conditioned", labels=1.0
-        ),
+        first.changed("continuous-bernoulli", likelihood="continuous-bernoulli"),
+        first.changed("gaussian", likelihood=noise),
+        first.changed("scale", pose=pose),
+        dataclasses.replace(conditioned, labels=1.0),
         dataclasses.replace(first, name="uniform", data=Glyphs(angle="uniform")),
     ]
 

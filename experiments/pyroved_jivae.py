@@ -33,8 +33,7 @@ from jaxrvae.config import ObjectiveConfig
 
 def config() -> Study:
     """Four classes, all KL weighed by 1."""
-    study = pyroved_ivae.config().changed(num_classes=4)
-    return dataclasses.replace(study, name="plain")
+    return pyroved_ivae.config().changed("plain", num_classes=4)
 
 
 def sweep() -> list[Study]:

@@ -26,8 +26,8 @@ import dataclasses
 import math
 import sys
 
-from experiments._published import DENSE, HALF, Digits, Study, run_command
-from jaxrvae.config import ModelConfig, TrainingConfig
+from experiments._published import COORDINATE, HALF, Digits, Study, run_command
+from jaxrvae.config import TrainingConfig
 
 
 def config() -> Study:
@@ -36,16 +36,12 @@ def config() -> Study:
         name="content-2",
         data=Digits(spread=45.0),
         num_images=60_000,
-        model=ModelConfig(
-            content_dim=2,
-            pose=("rotation", "shift"),
+        model=dataclasses.replace(
+            COORDINATE,
             decoder={"name": "coordinate", "layers": 1},
-            encoder=DENSE,
-            posterior="gaussian",
             hidden_dim=500,
             likelihood="bernoulli",
             angle_prior={"std": math.pi / 4},
-            shift_prior={"std": 0.1 * HALF},
         ),
         training=TrainingConfig(epochs=100, batch_size=100, learning_rate=1e-4),
     )
@@ -54,10 +50,7 @@ def config() -> Study:
 def sweep() -> list[Study]:
     """The content numbers that were tried, and digits that are shifted as well."""
     first = config()
-    more = [
-        dataclasses.replace(first.changed(content_dim=dim), name=f"content-{dim}")
-        for dim in (3, 5, 10)
-    ]
+    more = [first.changed(f"content-{dim}", content_dim=dim) for dim in (3, 5, 10)]
     moved = Digits(spread=45.0, shift=0.1 * HALF)
     shifted = dataclasses.replace(first, name="turned-and-shifted", data=moved)
     return [first, *more, shifted]

@@ -65,17 +65,16 @@ def sweep() -> list[Study]:
     """With Fourier features, normal angles (MNIST-N), and 4 and 16 turns."""
     first = config()
     normal = dataclasses.replace(
-        first.changed(angle_prior={"std": math.pi / 4}),
-        name="normal",
+        first.changed("normal", angle_prior={"std": math.pi / 4}),
         data=Digits(pad=11, spread=45.0, shift=0.1 * HALF),
     )
     features = {"name": "coordinate", "layers": 1, "features": 512}
     return [
         first,
-        dataclasses.replace(first.changed(decoder=features), name="features"),
+        first.changed("features", decoder=features),
         normal,
-        dataclasses.replace(first.changed(num_turns=4), name="P4"),
-        dataclasses.replace(first.changed(num_turns=16), name="P16"),
+        first.changed("P4", num_turns=4),
+        first.changed("P16", num_turns=16),
     ]
 
 

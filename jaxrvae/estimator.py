@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
@@ -23,7 +22,6 @@ from jaxrvae.config.choices import Choice
 from jaxrvae.data.batches import as_images, check_images
 from jaxrvae.data.containers import Latents, Patches
 from jaxrvae.data.known import learn_known
-from jaxrvae.geometry.grid import shift_to_unit
 from jaxrvae.models.fitted import FittedModel
 from jaxrvae.models.model_file import read_model, write_model
 
@@ -180,8 +178,8 @@ class RVAE:
             save_seconds=save_seconds,
         )
         aim = from_mapping(ObjectiveConfig, objective or {})
-        rest = training, aim, seeds, run_dir, progress
-        trained = fit_models(config, known, given, *rest)
+        how = training, aim, seeds, run_dir, progress
+        trained = fit_models(config, known, given, *how)
         self._keep(trained.members, seeds is not None, given)
         self.history = pd.DataFrame(trained.history)
         self.history.attrs["compile_seconds"] = trained.compile_seconds
@@ -200,10 +198,7 @@ class RVAE:
                 all, where they are to be found and the model has learned to.
         """
         given = self._checked(patches, labels, conditions)
-        if isinstance(patches, Patches):
-            table = patches.table
-        else:
-            table = pd.DataFrame(index=range(len(given["images"])))
+        table = patches.table if isinstance(patches, Patches) else None
         return self._read(given, table)
 
     def check(self, patches: Patches | ndarray | None = None) -> list[str]:
@@ -215,23 +210,15 @@ class RVAE:
         Args:
             patches: Such as were trained on; None: a sample of those, kept from `fit`.
         """
-        from jaxrvae.analysis.checks import check
+        from jaxrvae.analysis.checks import check, unexplained
 
-        given = self._sample
+        fitted, given = self._fitted(), self._sample
         if patches is not None:
             given = self._checked(patches, None, None)
         if not given:
             raise ValueError("a loaded model keeps no images; call check(patches).")
-        fitted = self._fitted()
-        images = given["images"]
-        latents = self._read(given, pd.DataFrame(index=range(len(images))))
-        label, condition = latents.class_probabilities.argmax(1), given.get("condition")
-        inputs = fitted.known.inputs(latents.content, label, None)
-        if condition is not None:
-            inputs[:, -condition.shape[1] :] = np.nan_to_num(condition)
-        poses = _poses(latents.angle, latents.shift, latents.scale, fitted.model.shape)
-        residual = images - fitted.decode(inputs, poses)
-        return check(latents, residual, self.config.rotated, self.config.shifted)
+        latents = self._read(given)
+        return check(latents, unexplained(fitted, latents, given), fitted.config)
 
     def decode(
         self,
@@ -241,7 +228,7 @@ class RVAE:
         scale: float | ndarray = 1.0,
         label: int | ndarray | None = None,
         condition: float | ndarray | None = None,
-    ) -> Float[ndarray, "n height width"] | Float[ndarray, "n height width channel"]:
+    ) -> ndarray:
         """Images of contents at poses, in the units of the images trained on.
 
         Args:
@@ -252,6 +239,9 @@ class RVAE:
             label: Class; one, or one an image. None: 0.
             condition: Numbers; one row, or one an image. None: the mean of those
                 fitted with.
+
+        Returns:
+            (n, row, col[, channel]), or signals (n, x).
         """
         fitted = self._fitted()
         content = np.atleast_2d(np.asarray(content, np.float32))
@@ -259,11 +249,8 @@ class RVAE:
             raise ValueError(
                 f"content must be (n, {self.config.content_dim}); got {content.shape}."
             )
-        number, shape = len(content), fitted.model.shape
-        given = [(angle, (number,)), (shift, (number, 2)), (scale, (number,))]
-        own = [np.broadcast_to(np.asarray(v, np.float32), size) for v, size in given]
         inputs = fitted.known.inputs(content, label, condition)
-        images = fitted.decode(inputs, _poses(own[0], own[1], own[2], shape))
+        images, shape = fitted.decode(inputs, angle, shift, scale), fitted.model.shape
         images = images[..., 0] if shape[2] == 1 else images
         return images[:, 0] if shape[0] == 1 else images
 
@@ -274,16 +261,14 @@ class RVAE:
         condition: float | ndarray | None = None,
     ) -> Float[ndarray, "n value"]:
         """Spectra of contents, in the units of those fitted with."""
-        fitted = self._with_spectra()
-        content = np.atleast_2d(np.asarray(content, np.float32))
+        fitted, content = self._fitted(), np.atleast_2d(content)
         return fitted.decode_spectra(fitted.known.inputs(content, label, condition))
 
     def encode_spectra(
         self, spectra: Float[ndarray, "n value"]
     ) -> tuple[Float[ndarray, "n latent"], Float[ndarray, "n latent"]]:
         """Content and its standard deviation, from spectra alone."""
-        fitted = self._with_spectra()
-        return fitted.encode_spectra(spectra)
+        return self._fitted().encode_spectra(spectra)
 
     def reconstruct(
         self, patches: Patches | ndarray, labels: Any = None, conditions: Any = None
@@ -315,17 +300,10 @@ class RVAE:
         Returns:
             (rows, columns, row, col[, channel]).
         """
-        rows, columns = shape
-        quantile = self._fitted().prior_quantiles
-        content = np.zeros((rows, columns, self.config.content_dim), np.float32)
-        content[:] = quantile(np.array([0.5]))[0]
-        content[..., 0] = quantile((np.arange(columns) + 0.5) / columns)[:, 0]
-        if self.config.content_dim > 1:
-            upwards = quantile((np.arange(rows) + 0.5) / rows)[::-1, 1]
-            content[..., 1] = upwards[:, None]
-        flat = content.reshape(rows * columns, -1)
+        content = self._fitted().manifold_content(*shape)
+        flat = content.reshape(-1, content.shape[-1])
         images = self.decode(flat, label=label, condition=condition)
-        return images.reshape(rows, columns, *images.shape[1:])
+        return images.reshape(*shape, *images.shape[1:])
 
     def log_evidence(
         self,
@@ -383,29 +361,18 @@ class RVAE:
         if joined:
             self._ensemble = join(members, given)
             self._fit = members[self._ensemble.reference]
+        self.metadata |= self._fit.standards
         step = -(-len(given["images"]) // NUM_CHECKED)
         self._sample = {name: values[::step].copy() for name, values in given.items()}
-        model, known = self._fit.model, self._fit.known
-        self.metadata |= {
-            "subtracted": np.asarray(model.offset).tolist(),
-            "divided_by": np.asarray(model.scale).tolist(),
-        }
-        if known.condition_dim:
-            self.metadata["condition_subtracted"] = list(known.subtracted)
-            self.metadata["condition_divided_by"] = list(known.divided_by)
 
-    def _read(self, given: dict[str, ndarray], table: pd.DataFrame) -> Latents:
+    def _read(
+        self, given: dict[str, ndarray], table: pd.DataFrame | None = None
+    ) -> Latents:
         """What the model, or all members of it, say."""
         fitted = self._fitted()
         if self._ensemble is not None:
             return self._ensemble.encode(given, table)
         return read(fitted, given, table)
-
-    def _with_spectra(self) -> FittedModel:
-        fitted = self._fitted()
-        if not fitted.known.num_energies:
-            raise ValueError("the model was fitted without spectra; fit(spectra=...).")
-        return fitted
 
     def _fitted(self) -> FittedModel:
         if self._fit is None:
@@ -423,17 +390,6 @@ class RVAE:
                 f"fitted on {fitted.model.shape}. Cut them alike."
             )
         return {"images": images} | fitted.known.arrays(labels, conditions, len(images))
-
-
-def _poses(
-    angle: Float[ndarray, " n"],
-    shift: Float[ndarray, "n 2"],
-    scale: Float[ndarray, " n"],
-    shape: tuple[int, ...],
-) -> Float[ndarray, "n 4"]:
-    """As the fitted model takes them, from a shift in pixels."""
-    moved = np.asarray(shift_to_unit(jnp.asarray(shift), shape))
-    return np.concatenate([angle[:, None], moved, scale[:, None]], axis=1)
 
 
 def model_from(config: Mapping[str, Any]) -> RVAE:

@@ -3,7 +3,9 @@
 import numpy as np
 
 from jaxrvae._typing import Float, ndarray
+from jaxrvae.config import ModelConfig
 from jaxrvae.data.containers import Latents
+from jaxrvae.models.fitted import FittedModel
 
 LEAST_NATS = 0.1  # that a content number must say of a patch
 CARRIED = 0.5  # share of the pose's variance that content tells: a coincidence is less
@@ -16,8 +18,7 @@ BIN = 4  # pixels, of the coarse part
 def check(
     latents: Latents,
     residual: Float[ndarray, "n height width channel"],
-    has_angle: bool,
-    has_shift: bool,
+    config: ModelConfig,
 ) -> list[str]:
     """A line for each thing that looks wrong; none if nothing does.
 
@@ -26,9 +27,9 @@ def check(
         residual: The patches less what the model makes of them.
     """
     found = _of_content(latents) + _of_residual(residual)
-    if has_angle:
+    if config.rotated:
         found += _of_angle(latents)
-    if has_shift and np.ptp(latents.shift) > 0:
+    if config.shifted and np.ptp(latents.shift) > 0:
         told = share_told(latents.content, latents.shift)
         if told > CARRIED:
             found.append(
@@ -37,6 +38,22 @@ def check(
                 " reach it, centre the patches better, or train longer."
             )
     return found
+
+
+def unexplained(
+    fitted: FittedModel, latents: Latents, given: dict[str, ndarray]
+) -> Float[ndarray, "n height width channel"]:
+    """The images less what the model makes of them.
+
+    Args:
+        given: "images", and "condition", standardized, where the model is given such.
+    """
+    label = latents.class_probabilities.argmax(1)
+    inputs = fitted.known.inputs(latents.content, label, latents.condition)
+    if latents.condition is None and "condition" in given:
+        inputs[:, -fitted.known.condition_dim :] = given["condition"]
+    pose = latents.angle, latents.shift, latents.scale
+    return given["images"] - fitted.decode(inputs, *pose)
 
 
 def share_told(

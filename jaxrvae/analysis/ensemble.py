@@ -25,7 +25,9 @@ class Ensemble:
     alignments: Sequence[Alignment]
     reference: int
 
-    def encode(self, given: dict[str, ndarray], table: pd.DataFrame) -> Latents:
+    def encode(
+        self, given: dict[str, ndarray], table: pd.DataFrame | None = None
+    ) -> Latents:
         """What all members together say of the images."""
         found = [read(member, given, table) for member in self.members]
         return consensus(found, self.alignments, self.reference)
@@ -44,8 +46,7 @@ def join(members: Sequence[FittedModel], given: dict[str, ndarray]) -> Ensemble:
     """The ensemble, aligned by the images trained on, or by an even share of them."""
     step = -(-len(given["images"]) // SAMPLE)
     sample = {name: values[::step] for name, values in given.items()}
-    table = pd.DataFrame(index=range(len(sample["images"])))
-    found = [read(member, sample, table) for member in members]
+    found = [read(member, sample) for member in members]
     reference = most_agreed(found)
     ways = [align(latents, found[reference]) for latents in found]
     return Ensemble(members, ways, reference)
@@ -64,9 +65,9 @@ def from_arrays(
 
 
 def read(
-    fitted: FittedModel, given: dict[str, ndarray], table: pd.DataFrame
+    fitted: FittedModel, given: dict[str, ndarray], table: pd.DataFrame | None = None
 ) -> Latents:
-    """What one model says of the images."""
+    """What one model says of the images; their table is empty if there is none."""
     found: dict[str, Any] = dict(fitted.encode(given))
     known = fitted.known
     if known.inferred:
@@ -74,4 +75,6 @@ def read(
         found["condition"], found["condition_std"] = known.recorded_conditions(*both)
     else:
         del found["condition"], found["condition_std"]
+    if table is None:
+        table = pd.DataFrame(index=range(len(given["images"])))
     return Latents(**found, table=table)

@@ -73,6 +73,11 @@ class Known:
             found["condition"] = self._standardized(given)
         return found
 
+    def need_spectra(self) -> None:
+        """Refuse a model that was fitted without any."""
+        if not self.num_energies:
+            raise ValueError("the model was fitted without spectra; fit(spectra=...).")
+
     def standard_spectra(self, spectra: Any, number: int) -> Float[ndarray, "n energy"]:
         """Spectra as the model reads them."""
         values = checked_spectra(spectra, number)

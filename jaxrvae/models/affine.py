@@ -17,75 +17,19 @@ from jaxrvae.geometry.grid import pixel_grid
 from jaxrvae.geometry.polar import PolarBasis, turn
 from jaxrvae.geometry.pose import remove_pose, rotate
 from jaxrvae.geometry.resample import bilinear, cubic
+from jaxrvae.models.affine_networks import NUM_POSE, AffineNetworks
 from jaxrvae.models.gauge import NUM_STEPS, Gauge, drift
 from jaxrvae.models.known import known_numbers
 from jaxrvae.models.likelihoods import mean_of
 from jaxrvae.models.pose_query import PoseQuery
-from jaxrvae.models.steerable import NOISE_GAIN, Features, Projection, polar_coefs
+from jaxrvae.models.steerable import Features, Projection, polar_coefs
 from jaxrvae.networks.encoders import ContentReader
-from jaxrvae.networks.spectra import SpectrumNetworks
-from jaxrvae.priors.content import ContentPrior
 
-NUM_POSE = 7  # numbers of a copy: logit, angle and shift with their spreads
 SCALE_STD = 0.1  # of the log scale's normal prior
 NUM_READ = 2  # copies, the likeliest, that are turned back to be read
 CHUNK = 4  # images of which a coordinate decoder makes all pixels at a time
 POINTS = 2**18  # at which it is evaluated at a time, elsewhere: bounds the memory
 PASSES = 2 * NUM_STEPS  # of the decoder, with its slope, for an image's drift
-
-
-class PoseHead(nnx.Module):
-    """A copy's units to the numbers of its pose and content."""
-
-    def __init__(
-        self,
-        hidden_dim: int,
-        known_dim: int,
-        content_dim: int,
-        scaled: bool,
-        *,
-        rngs: nnx.Rngs,
-    ):
-        self.hidden = nnx.Linear(hidden_dim + known_dim, hidden_dim, rngs=rngs)
-        number = NUM_POSE + 2 * content_dim + 2 * scaled
-        self.out = nnx.Linear(hidden_dim, number, rngs=rngs)
-
-    def __call__(self, units: Float[Array, "*n unit"]) -> Float[Array, "*n number"]:
-        """The pose's numbers, the content's, then those of the scale."""
-        return self.out(nnx.tanh(self.hidden(units)))
-
-
-class AffineNetworks(nnx.Module):
-    """All weights of the affine model.
-
-    Args:
-        copies: What the encoder reads to (turn, batch, unit), before activation.
-        decoder: Content to pixels, or (points, content) to values at the points.
-        guess: Of class and conditions, from the units pooled over the copies.
-        noise_shape: () or that of a patch.
-    """
-
-    def __init__(
-        self,
-        copies: Any,
-        head: PoseHead,
-        decoder: Any,
-        background: Float[Array, " channel"],
-        noise_shape: tuple[int, ...] = (),
-        guess: nnx.Linear | None = None,
-    ):
-        self.copies, self.head, self.decoder = copies, head, decoder
-        self.background = nnx.Param(background)
-        self.log_noise = nnx.Param(jnp.zeros(noise_shape))
-        self.guess: nnx.Linear | None = nnx.data(guess)
-        self.reader: ContentReader | None = nnx.data(None)
-        self.spectrum: SpectrumNetworks | None = nnx.data(None)
-        self.prior: ContentPrior = None
-
-    @property
-    def noise(self) -> Float[Array, "*pixel"]:
-        """Standard deviation of the noise, per standardized pixel."""
-        return jnp.exp(NOISE_GAIN * self.log_noise[...])
 
 
 @jax.tree_util.register_dataclass

@@ -10,7 +10,8 @@ from jaxrvae.geometry.circle import angle_grid, wrap
 from jaxrvae.geometry.grid import pixel_grid, shift_to_pixel, unit_length
 from jaxrvae.geometry.pose import remove_pose
 from jaxrvae.geometry.resample import cubic, spline_coefs
-from jaxrvae.models.affine import SCALE_STD, AffineModel, AffineNetworks
+from jaxrvae.models.affine import SCALE_STD, AffineModel
+from jaxrvae.models.affine_networks import AffineNetworks
 from jaxrvae.models.gauge import Gauge, fix_gauge
 from jaxrvae.models.known import class_probabilities, of_every_class, with_conditions
 from jaxrvae.models.likelihoods import log_likelihood, scoring_weights

@@ -14,7 +14,8 @@ from jaxrvae.data.known import Known
 from jaxrvae.geometry.band import band
 from jaxrvae.geometry.circle import angle_grid
 from jaxrvae.geometry.polar import fourier_bessel
-from jaxrvae.models.affine import AffineModel, AffineNetworks, PoseHead
+from jaxrvae.models.affine import AffineModel
+from jaxrvae.models.affine_networks import AffineNetworks, PoseHead
 from jaxrvae.models.likelihoods import natural_of
 from jaxrvae.models.steerable import (
     SteerableModel,

@@ -4,11 +4,13 @@ import dataclasses
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxrvae._typing import Array, Float, ndarray
 from jaxrvae.config import ModelConfig
 from jaxrvae.data.known import Known
+from jaxrvae.geometry.grid import shift_to_unit
 from jaxrvae.models.anchors import align, choose_anchors
 from jaxrvae.models.apply import (
     canonical_images,
@@ -77,14 +79,23 @@ class FittedModel:
         return in_chunks(lambda part: encode(*parts, part, log_prior), given)
 
     def decode(
-        self, inputs: Float[ndarray, "n input"], poses: Float[ndarray, "n 4"]
+        self,
+        inputs: Float[ndarray, "n input"],
+        angle: float | ndarray,
+        shift: tuple[float, float] | ndarray,
+        scale: float | ndarray,
     ) -> Float[ndarray, "n height width channel"]:
         """Images in recorded units.
 
         Args:
             inputs: As `Known.inputs` gives them.
-            poses: Angle, shift (unit lengths, y up), scale.
+            angle, shift, scale: One, or one an image; the shift in pixels, y downwards.
         """
+        number = len(inputs)
+        moved = np.broadcast_to(np.asarray(shift, np.float32), (number, 2))
+        poses = np.empty((number, 4), np.float32)
+        poses[:, 0], poses[:, 3] = angle, scale
+        poses[:, 1:3] = shift_to_unit(jnp.asarray(moved), self.model.shape)
         parts = self.model, self.graph, self.params, self.projection, self.gauge
 
         def images(both: Array) -> dict[str, Array]:
@@ -94,16 +105,43 @@ class FittedModel:
 
     def decode_spectra(self, inputs: Float[ndarray, "n input"]) -> ndarray:
         """(n, value) spectra in recorded units; inputs as `Known.inputs` gives them."""
+        self.known.need_spectra()
         parts = self.graph, self.params
         found = in_chunks(lambda part: decode_spectra(*parts, part), inputs)
         return self.known.recorded_spectra(found["spectra"])
 
     def encode_spectra(self, spectra: ndarray) -> tuple[ndarray, ndarray]:
         """Content and its standard deviation, (n, latent) each."""
+        self.known.need_spectra()
         standard = self.known.standard_spectra(spectra, len(spectra))
         parts = self.graph, self.params
         found = in_chunks(lambda part: encode_spectra(*parts, part), standard)
         return found["content"], found["content_std"]
+
+    @property
+    def standards(self) -> dict[str, list[float]]:
+        """What is subtracted from images and conditions, and then divided by."""
+        found = {
+            "subtracted": np.asarray(self.model.offset).tolist(),
+            "divided_by": np.asarray(self.model.scale).tolist(),
+        }
+        if self.known.condition_dim:
+            found["condition_subtracted"] = list(self.known.subtracted)
+            found["condition_divided_by"] = list(self.known.divided_by)
+        return found
+
+    def manifold_content(
+        self, rows: int, columns: int
+    ) -> Float[ndarray, "row column latent"]:
+        """Contents on a grid of the prior's quantiles, as `RVAE.manifold` lays it."""
+        content = np.zeros((rows, columns, self.config.content_dim), np.float32)
+        content[:] = self.prior_quantiles(np.array([0.5]))[0]
+        across = self.prior_quantiles((np.arange(columns) + 0.5) / columns)
+        content[..., 0] = across[:, 0]
+        if self.config.content_dim > 1:
+            upwards = self.prior_quantiles((np.arange(rows) + 0.5) / rows)[::-1, 1]
+            content[..., 1] = upwards[:, None]
+        return content
 
     def prior_quantiles(
         self, share: Float[ndarray, " n"]

@@ -16,6 +16,8 @@ from jaxrvae._typing import Array, Float, PRNGKey
 from jaxrvae.distributions import projected_normal, von_mises
 from jaxrvae.geometry.circle import wrap
 
+NUM_WRAPS = 5  # turns to either side: a Gaussian's standard deviation is at most e^2
+
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -65,13 +67,23 @@ def draw_angle(query: PoseQuery, key: PRNGKey) -> Float[Array, "batch turn"]:
 def log_density_of_angle(
     query: PoseQuery, angle: Float[Array, "batch turn"]
 ) -> Float[Array, "batch turn"]:
-    """Of each copy's own angle, as `draw_angle` draws it, per radian."""
+    """Of each copy's own angle, as `draw_angle` draws it, per radian.
+
+    On the circle where there is one copy, else on the line.
+    """
     if query.family == "von_mises":
         return von_mises.log_prob(angle, query.angle, _concentration(query))
     if query.family == "projected_normal":
         return projected_normal.log_prob(angle, _mean_vector(query))
-    off = (angle - query.angle) * jnp.exp(-query.angle_log_std)
-    return -0.5 * (jnp.square(off) + np.log(2 * np.pi)) - query.angle_log_std
+    turns = [0.0]
+    if query.family == "gaussian":  # wrapped, as the image and the priors are periodic
+        turns = 2 * np.pi * np.arange(-NUM_WRAPS, NUM_WRAPS + 1)
+        angle = query.angle + wrap(angle - query.angle)
+    off = [
+        (angle - query.angle + turn) * jnp.exp(-query.angle_log_std) for turn in turns
+    ]
+    height = logsumexp(-0.5 * jnp.square(jnp.stack(off)), axis=0)
+    return height - 0.5 * np.log(2 * np.pi) - query.angle_log_std
 
 
 def angle_density(
@@ -84,10 +96,8 @@ def angle_density(
     )
 
     def at(angle: Float[Array, ""]) -> Float[Array, " batch"]:
-        near = wrap(angle - query.angle)
-        turns = 2 * np.pi * np.arange(-1, 2) if query.family == "gaussian" else [0.0]
-        each = [log_density_of_angle(least, query.angle + near + t) for t in turns]
-        density = logsumexp(jnp.stack(each), axis=0)
+        near = query.angle + wrap(angle - query.angle)
+        density = log_density_of_angle(least, near)
         return jnp.exp(logsumexp(query.log_weights + density, axis=-1))
 
     return jax.vmap(at, out_axes=1)(angles)

@@ -18,7 +18,8 @@ from jax.scipy.special import logsumexp
 from jaxrvae._typing import Array, Float, PRNGKey
 from jaxrvae.distributions.von_mises import kl_von_mises
 from jaxrvae.geometry.grid import pixel_grid
-from jaxrvae.models.affine import SCALE_STD, AffineModel, AffineNetworks
+from jaxrvae.models.affine import SCALE_STD, AffineModel
+from jaxrvae.models.affine_networks import AffineNetworks
 from jaxrvae.models.likelihoods import log_likelihood
 from jaxrvae.models.pose_query import PoseQuery, draw_angle, log_density_of_angle
 from jaxrvae.models.steerable import Features

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from jaxrvae.analysis.checks import check, information, share_told
+from jaxrvae.config import ModelConfig
 
-NUMBER = 400
+NUMBER, BOTH = 400, ModelConfig()
 RNG = np.random.default_rng(0)
 WHITE = RNG.standard_normal((20, 24, 24, 1))
 
@@ -19,7 +20,7 @@ def good(latents):
 
 
 def test_nothing_to_say_of_a_good_model(good):
-    assert check(good, WHITE, has_angle=True, has_shift=True) == []
+    assert check(good, WHITE, BOTH) == []
 
 
 def test_idle_numbers_and_collapse(good):
@@ -28,33 +29,33 @@ def test_idle_numbers_and_collapse(good):
         content=good.content * [1.0, 0.0],
         content_std=np.tile([0.1, 1.0], (NUMBER, 1)),
     )
-    (line,) = check(idle, WHITE, True, True)
+    (line,) = check(idle, WHITE, BOTH)
     assert "number 1 says less" in line
     assert "content_dim=1" in line
     nothing = dataclasses.replace(
         good, content=0 * good.content, content_std=1 + 0 * good.content
     )
-    assert "posterior collapse" in check(nothing, WHITE, True, True)[0]
+    assert "posterior collapse" in check(nothing, WHITE, BOTH)[0]
 
 
 def test_content_that_carries_angle_or_shift(good):
     angle = np.arctan2(good.content[:, 1], good.content[:, 0])
     carried = dataclasses.replace(good, angle=angle)
-    assert "content carries the angle" in check(carried, WHITE, True, True)[0]
-    assert check(carried, WHITE, has_angle=False, has_shift=True) == []
+    assert "content carries the angle" in check(carried, WHITE, BOTH)[0]
+    assert check(carried, WHITE, ModelConfig(pose=("shift",))) == []
     moved = dataclasses.replace(good, shift=2 * good.content)
-    assert "content carries the shift" in check(moved, WHITE, True, True)[0]
+    assert "content carries the shift" in check(moved, WHITE, BOTH)[0]
 
 
 def test_angles_that_nothing_tells(good):
     vague = dataclasses.replace(good, angle_std=np.full(NUMBER, 1.0))
-    assert "100 % of the patches is uncertain" in check(vague, WHITE, True, True)[0]
+    assert "100 % of the patches is uncertain" in check(vague, WHITE, BOTH)[0]
 
 
 def test_residual_with_structure(good):
     rows = np.mgrid[:24, :24][0][None, :, :, None] / 24
     colored = WHITE + 3 * np.sin(2 * np.pi * rows)
-    assert "what the model leaves is not noise" in check(good, colored, True, True)[0]
+    assert "what the model leaves is not noise" in check(good, colored, BOTH)[0]
 
 
 def test_share_told_is_that_of_a_known_relation():

@@ -57,6 +57,8 @@ def test_spectra_that_do_not_fit_are_refused(spectra, message):
 
 
 def test_spectra_go_there_and_back():
+    with pytest.raises(ValueError, match="fitted without spectra"):
+        Known().need_spectra()
     spectra = np.random.default_rng(0).normal(5, 2, (6, 4)).astype(np.float32)
     known = learn_known(1, None, 6, spectra)
     standard = known.standard_spectra(spectra, 6)
