@@ -8,8 +8,10 @@ narrower than the grid's step, and the peak's integral is had at its top instead
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.scipy.special import logsumexp
 
-from jaxrvae._typing import Array, Float, Int
+from jaxrvae._typing import Array, Float, Int, PRNGKey
+from jaxrvae.geometry.polar import turn
 from jaxrvae.models.likelihoods import log_partition
 from jaxrvae.models.steerable import (
     Features,
@@ -19,6 +21,7 @@ from jaxrvae.models.steerable import (
 )
 from jaxrvae.models.surface import highest, log_peak
 
+NUM_TRAINED, NUM_POSES = 4, 32  # poses of the normalizer: in training, and elsewhere
 NEAR = 4  # steps of the grid of angles to either side: one peak, where it is narrow
 
 
@@ -29,29 +32,73 @@ def explain(
     features: Features,
     canonical: Float[Array, "batch reals"],
     log_prior: Float[Array, " angle"],
+    key: PRNGKey | None = None,
 ) -> Float[Array, " batch"]:
-    """Log p(image | canonical image), pose integrated out."""
+    """Log p(image | canonical image), pose integrated out.
+
+    Args:
+        key: Of the poses that the normalizer is taken at, other likelihoods than the
+            Gaussian; None: more of them, the same every time.
+    """
     if model.likelihood == "gaussian":
         variance = model.noise(networks) ** 2
         return marginal_log_likelihood(model, features, canonical, variance, log_prior)
-    harmonics = model.harmonics(networks, features, canonical, log_prior)
-    above = natural_pixels(model, projection, canonical)
+    harmonics = model.harmonics(networks, projection, features, canonical, log_prior)
     background = networks.background[...]
-    partition = log_partition(model.likelihood, above + background).sum((1, 2))
-    level = (above.sum(1) * model.offset + features["total"] * background).sum(-1)
+    level = (features["total"] * background).sum(-1)
+    partition = log_normalizer(model, projection, canonical, background, log_prior, key)
     return log_mean_exp(model, harmonics) + level - partition + features["base"]
+
+
+def log_normalizer(
+    model: SteerableModel,
+    projection: Projection,
+    canonical: Float[Array, "batch reals"],
+    background: Float[Array, " channel"],
+    log_prior: Float[Array, " angle"],
+    key: PRNGKey | None,
+) -> Float[Array, " batch"]:
+    """Log of the mean over the poses' prior of exp(sum over pixels of A(eta)).
+
+    It is what `mean over poses of exp(sum x eta)` must be divided by to be a density of
+    images. Taken at one pose alone, a decoder lowers it there by detail between the
+    pixels, and explains images at all others.
+    """
+    number = NUM_TRAINED if key is not None else NUM_POSES
+    key = jax.random.key(0) if key is None else key
+    angle_key, place_key = jax.random.split(key)
+    angle = jax.random.categorical(angle_key, log_prior, shape=(number,))
+    of_place = jnp.asarray(model.place_log_prior())
+    place = jax.random.categorical(place_key, of_place, shape=(number,))
+
+    def at(pose: tuple[Array, Array]) -> Float[Array, " batch"]:
+        above = natural_pixels(model, projection, canonical, *pose)
+        return log_partition(model.likelihood, above + background).sum((1, 2))
+
+    angles = jnp.asarray(model.angles(), jnp.float32)[angle]
+    values = jax.lax.map(at, (angles, place))
+    return logsumexp(values, axis=0) - np.log(number)
 
 
 def natural_pixels(
     model: SteerableModel,
     projection: Projection,
     canonical: Float[Array, "batch reals"],
+    angle: Float[Array, ""] | float = 0.0,
+    place: Int[Array, ""] | None = None,
 ) -> Float[Array, "batch pixel channel"]:
-    """Natural parameters of the canonical images, less the background."""
-    basis, channels = projection["pixels"], model.shape[2]
-    parts = canonical.reshape(-1, 2, channels, model.basis.num_coefs)
-    own = parts.swapaxes(1, 2).reshape(-1, channels, 2 * model.basis.num_coefs)
-    return jnp.einsum("pt,bct->bpc", basis, own)
+    """Natural parameters of the canonical images at a pose, less the background.
+
+    Args:
+        place: Of the grid; None: its middle.
+    """
+    place = jnp.array(model.num_places // 2) if place is None else place
+    turned = turn(canonical, jnp.array(model.orders), jnp.full(len(canonical), angle))
+    channels, size = model.shape[2], model.basis.num_coefs
+    parts = turned.reshape(-1, 2, channels, size)
+    own = parts.swapaxes(1, 2).reshape(-1, channels, 2 * size)
+    modes = jnp.einsum("mk,bck->bmc", projection["coefs"][:, place], own)
+    return jnp.einsum("pm,bmc->bpc", projection["modes"], modes)
 
 
 def marginal_log_likelihood(

@@ -3,8 +3,7 @@
 An image at pose (theta, t) is `sum_c Re[c_c(z) exp(-i m_c theta) psi_c(r - t)]`. With
 Gaussian noise its likelihood depends on the pose through a correlation alone, which is
 had at all angles and at a grid of places at once. So it is with every exponential
-family, where the sum makes the natural parameter: what else its likelihood holds is the
-same at all poses, as long as the structure stays inside the patch.
+family, where the sum makes the natural parameter; `models/marginal.py` has the rest.
 """
 
 import dataclasses
@@ -20,7 +19,7 @@ from jaxrvae._typing import Array, Float, ndarray
 from jaxrvae.geometry.band import band, band_modes
 from jaxrvae.geometry.circle import angle_grid
 from jaxrvae.geometry.grid import pixel_grid, shift_to_unit
-from jaxrvae.geometry.polar import PolarBasis
+from jaxrvae.geometry.polar import PolarBasis, turn
 from jaxrvae.models.gauge import Gauge, drift
 from jaxrvae.models.known import known_numbers
 from jaxrvae.models.likelihoods import log_base, mean_of
@@ -30,6 +29,7 @@ from jaxrvae.networks.spectra import SpectrumNetworks
 from jaxrvae.priors.content import ContentPrior
 
 NOISE_GAIN = 10.0  # log noise moves so much faster than a weight
+FINER = 2  # sets of turned copies that are read after training
 NATURAL_GAIN = 2.0  # natural parameters that a fresh decoder makes, about
 
 Features = dict[str, Array]
@@ -160,7 +160,10 @@ class SteerableModel:
         ]
         moves = jnp.stack([own.T @ change for _, change in moved])
         found = {"modes": modes, "coefs": coefs.swapaxes(0, 1), "moves": moves}
-        return found if self.likelihood == "gaussian" else found | {"pixels": own}
+        if self.likelihood == "gaussian":
+            return found
+        level = modes.sum(0)[:, None] * (self.offset / self.scale)
+        return found | {"level": polar_coefs(found["coefs"], level[None])[0]}
 
     def drift(
         self,
@@ -212,11 +215,27 @@ class SteerableModel:
             "energy": jnp.square(modes).sum((1, 2)),
         }
 
-    def query(self, networks: SteerableNetworks, features: Features) -> ContentQuery:
-        """The posterior of the content."""
-        coefs = features["coefs"][:, self.attended]
+    def query(
+        self, networks: SteerableNetworks, features: Features, fine: bool = False
+    ) -> ContentQuery:
+        """The posterior of the content.
+
+        Args:
+            fine: Read at all places, and between the turns: less of the pose is left in
+                the content, at several times the work. For use after training.
+        """
+        coefs = features["coefs"]
         known = known_numbers(features, self.num_classes, len(coefs))
-        pooled = networks.encoder.pool(coefs)
+        if fine:
+            bin_width = 2 * np.pi / networks.encoder.copies.num_turns
+
+            def read(offset: Float[Array, ""]) -> Float[Array, "batch hidden"]:
+                angle = jnp.broadcast_to(offset, coefs.shape[:2])
+                return networks.encoder.pool(turn(coefs, jnp.array(self.orders), angle))
+
+            pooled = jax.lax.map(read, bin_width / FINER * jnp.arange(FINER)).mean(0)
+        else:
+            pooled = networks.encoder.pool(coefs[:, self.attended])
         guess = jnp.zeros((len(coefs), 0))
         if networks.guess is not None:
             guess = networks.guess(pooled)
@@ -244,6 +263,7 @@ class SteerableModel:
     def harmonics(
         self,
         networks: SteerableNetworks,
+        projection: Projection,
         features: Features,
         canonical: Float[Array, "batch reals"],
         log_prior: Float[Array, " angle"],
@@ -254,7 +274,8 @@ class SteerableModel:
             folded = self.fold(features["coefs"], canonical) / variance
         else:
             scales = jnp.repeat(self.scale, self.basis.num_coefs)
-            folded = self.fold(features["coefs"], canonical * jnp.tile(scales, 2))
+            coefs = features["coefs"] + projection["level"]
+            folded = self.fold(coefs, canonical * jnp.tile(scales, 2))
         return folded + self.prior_surface(log_prior)
 
     def fold(
@@ -331,13 +352,18 @@ class SteerableModel:
         of_angle = self.prior_harmonics(log_prior)
         if not max(self.shift_std):
             return of_angle
+        constant = np.zeros(len(of_angle), np.float32)
+        constant[0] = 1.0
+        return of_angle + self.place_log_prior()[:, None] * constant
+
+    def place_log_prior(self) -> Float[ndarray, " place"]:
+        """Log density of every place of the grid, over that of a uniform prior."""
+        if not max(self.shift_std):
+            return np.zeros(self.num_places, np.float32)
         x, y = np.meshgrid(self.ticks, self.ticks)
         std_x, std_y = self.shift_std
         height = -0.5 * ((x / std_x) ** 2 + (y / std_y) ** 2).ravel()
-        height -= np.log(np.exp(height).mean())
-        constant = np.zeros(len(of_angle), np.float32)
-        constant[0] = 1.0
-        return of_angle + height[:, None].astype(np.float32) * constant
+        return (height - np.log(np.exp(height).mean())).astype(np.float32)
 
     def render(
         self,

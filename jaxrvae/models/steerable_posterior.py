@@ -29,7 +29,7 @@ def steerable_posterior(
     log_prior: Float[Array, " angle"],
 ) -> dict[str, Array]:
     """What `Latents` holds, for a batch; shifts in pixels of the patch, y downwards."""
-    query = model.query(networks, features)
+    query = model.query(networks, features, fine=True)
     features, condition = with_conditions(features, query.guess)
     mean = query.content
     inputs = of_every_class(features, model.num_classes, mean)
@@ -45,7 +45,7 @@ def steerable_posterior(
     best = jnp.argmax(shares_of_class, axis=-1)
     inputs = inputs[best, jnp.arange(len(mean))]
     canonical = model.canonical(networks, inputs)
-    harmonics = model.harmonics(networks, features, canonical, log_prior)
+    harmonics = model.harmonics(networks, projection, features, canonical, log_prior)
     grid = model.correlations(harmonics)
     batch = len(mean)
     weights = jax.nn.softmax(grid.reshape(batch, -1), axis=-1).reshape(grid.shape)

@@ -35,6 +35,7 @@ Pair = tuple[Float[Array, " batch"], Float[Array, " batch"]]
 # Shares of the training: until when the content is held at 0 where a class or condition
 # could say it instead, and over which it is let go. Else the content would say it all.
 HELD, LETTING_GO = 0.2, 0.3
+FEW = 3  # copies
 NUM_ROUNDS = 30  # of evening out
 
 
@@ -45,11 +46,14 @@ class Aim:
     Attributes:
         angle_prior: On the grid of angles, log density times 2 pi; and for any angle.
         temperature: Of classes that are drawn; None: they are summed over.
+        few_copies: The affine model's bound is taken over the likeliest copies alone,
+            which most of the weight is on: quicker.
     """
 
     objective: ObjectiveConfig
     angle_prior: AnglePriors
     temperature: float | None = None
+    few_copies: bool = False
 
 
 def bound_loss(
@@ -112,10 +116,10 @@ class _Bound:
             own = log_normal(content, mean, log_std)
             return own - log_prior(networks.prior, content, encode)
 
-        # The steerable model samples no pose, and has the key to itself.
+        # The steerable model samples poses for its normalizer alone.
         weights = image_weights(self.features, self.free)
         alone = isinstance(self.model, SteerableModel)
-        keys = [key] if alone else jax.random.split(key, 4)
+        keys = [key, jax.random.fold_in(key, 3)] if alone else jax.random.split(key, 4)
         parts = {}
         number = objective.num_samples
         if number > 1:
@@ -177,13 +181,16 @@ class _Bound:
         model, networks, features = self.model, self.networks, self.features
         density, of_angle = self.aim.angle_prior
         if isinstance(model, AffineModel):
-            both = features, self.query, inputs
+            query = self.query
+            if self.aim.few_copies:
+                query = query.likeliest(FEW)
+            both = features, query, inputs
             rest = of_angle, self.progress, pose_keys
             pair = bound_over_poses(model, networks, *both, *rest)
         else:
             canonical = model.canonical(networks, inputs)
             own = features, canonical, density
-            value = explain(model, networks, self.projection, *own)
+            value = explain(model, networks, self.projection, *own, *pose_keys)
             pair = value, value
         if "spectrum" not in features:
             return pair

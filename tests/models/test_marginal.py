@@ -9,8 +9,18 @@ from scipy.special import ive, logsumexp
 
 from jaxrvae.geometry.polar import fourier_bessel, turn
 from jaxrvae.models import apply
-from jaxrvae.models.likelihoods import FAMILIES, log_likelihood, mean_of
-from jaxrvae.models.marginal import explain, marginal_log_likelihood
+from jaxrvae.models.likelihoods import (
+    FAMILIES,
+    log_likelihood,
+    log_partition,
+    mean_of,
+)
+from jaxrvae.models.marginal import (
+    explain,
+    log_normalizer,
+    marginal_log_likelihood,
+    natural_pixels,
+)
 from jaxrvae.models.steerable import SteerableModel, SteerableNetworks
 
 SIZE, FREQUENCY, NUMBER = 16, 0.2, 6
@@ -249,6 +259,34 @@ def test_families_against_the_likelihood_of_every_rendered_pose(kind, ticks):
         size = np.ptp(nats)
         assert abs(float(found[i]) - expected) < 0.2 + 0.03 * size
         assert size > 0.5  # the pose does matter
+
+
+def test_normalizer_is_taken_over_the_poses():
+    """Not at pose zero alone, where a decoder could lower it between the pixels."""
+    model = dataclasses.replace(make_model(), likelihood="poisson")
+    projection = jax.jit(SteerableModel.projection)(model)
+    rng = np.random.default_rng(0)  # all detail that the basis has
+    sharp = jnp.asarray(rng.normal(0, 0.5, (2, 2 * len(model.orders))), jnp.float32)
+
+    @jax.jit
+    def at(angle):
+        natural = natural_pixels(model, projection, sharp, angle)
+        return log_partition("poisson", natural).sum((1, 2))
+
+    every = np.asarray([at(angle) for angle in model.angles()], float)
+    assert (np.ptp(every, axis=0) > 0.1).all()  # the poses do differ
+    expected = logsumexp(every, axis=0) - np.log(len(every))
+
+    @jax.jit
+    def estimate(key):
+        own = projection, sharp, jnp.zeros(1), jnp.zeros(96), key
+        return log_normalizer(model, *own)
+
+    # exp of it is an unbiased estimate from four poses
+    few = np.asarray([estimate(jax.random.key(i)) for i in range(1000)], float)
+    weights = np.exp(few - expected)
+    error = weights.std(axis=0) / np.sqrt(len(few))
+    assert (np.abs(weights.mean(0) - 1) < 4 * error + 1e-4).all()
 
 
 def render_one(model, coefs, angle, shift):

@@ -2,12 +2,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 from scipy import ndimage
 
 from jaxrvae.geometry.band import band
-from jaxrvae.geometry.polar import fourier_bessel
+from jaxrvae.geometry.polar import fourier_bessel, turn
 from jaxrvae.models import apply
-from jaxrvae.models.steerable import SteerableModel, place_ticks
+from jaxrvae.models.steerable import (
+    FINER,
+    SteerableModel,
+    SteerableNetworks,
+    place_ticks,
+)
 
 HEIGHT, WIDTH, FREQUENCY = 22, 24, 0.25
 BASIS = fourier_bessel(HEIGHT, WIDTH, FREQUENCY)
@@ -146,3 +152,16 @@ def test_ticks_reach_the_largest_shift_in_small_enough_steps():
         steps = np.diff(ticks)
         np.testing.assert_allclose(steps, steps[0], rtol=1e-6)
         assert steps[0] * frequency <= 1 / 2.5
+
+
+def test_content_read_finely_is_the_same_after_a_fine_turn():
+    model, images = make_model((-1.0, 0.0, 1.0)), blobs()
+    networks = SteerableNetworks(model.orders, 2, 8, 16, rngs=nnx.Rngs(0))
+    found = features_of(model, images)
+    angle = jnp.full(found["coefs"].shape[:2], 2 * np.pi / (8 * FINER))
+    turned = found | {"coefs": turn(found["coefs"], jnp.array(model.orders), angle)}
+    read = jax.jit(SteerableModel.query, static_argnums=3)
+    for fine in (True, False):
+        first, second = (read(model, networks, f, fine) for f in (found, turned))
+        apart = np.abs(first.content - second.content).max()
+        assert (apart < 1e-5) is fine
