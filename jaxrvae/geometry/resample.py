@@ -21,12 +21,20 @@ def bilinear(
     x = jnp.clip(place[..., 0], 0.0, width + 1.0)
     y = jnp.clip(place[..., 1], 0.0, height + 1.0)
     left, top = _floor(x), _floor(y)
-    part_x, part_y = (x - left)[..., None], (y - top)[..., None]
+    part_x, part_y = x - left, y - top
     index = top * (width + 3) + left
-    upper = (1 - part_x) * padded[index] + part_x * padded[index + 1]
-    index += width + 3
-    lower = (1 - part_x) * padded[index] + part_x * padded[index + 1]
-    return (1 - part_y) * upper + part_y * lower
+
+    def look_up(flat: Float[Array, " number"]) -> Float[Array, "*grid"]:
+        def at(index: Int[Array, "*grid"]) -> Float[Array, "*grid"]:
+            return flat.at[index].get(mode="promise_in_bounds")
+
+        upper = (1 - part_x) * at(index) + part_x * at(index + 1)
+        below = index + width + 3
+        lower = (1 - part_x) * at(below) + part_x * at(below + 1)
+        return (1 - part_y) * upper + part_y * lower
+
+    # Single numbers are looked up twice as fast as rows of channels, even of one.
+    return jnp.stack([look_up(padded[:, i]) for i in range(channels)], axis=-1)
 
 
 def cubic(

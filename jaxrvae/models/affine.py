@@ -192,6 +192,7 @@ class AffineModel:
             guess = networks.guess(pooled)
         return PoseQuery(
             logits,
+            jnp.broadcast_to(self.turns(), logits.shape),
             *angle,
             shift,
             jnp.clip(out[..., 5:7] - 1.0, -7.0, 0.0) + np.log(reach),

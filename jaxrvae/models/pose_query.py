@@ -16,6 +16,16 @@ from jaxrvae._typing import Array, Float, PRNGKey
 from jaxrvae.distributions import projected_normal, von_mises
 from jaxrvae.geometry.circle import wrap
 
+OF_COPIES = (
+    "logits",
+    "turn",
+    "angle",
+    "angle_log_std",
+    "shift",
+    "shift_log_std",
+    "log_scale",
+    "log_scale_log_std",
+)
 NUM_WRAPS = 5  # turns to either side: a Gaussian's standard deviation is at most e^2
 
 
@@ -26,6 +36,7 @@ class PoseQuery:
 
     Attributes:
         logits: (batch, turn) of the copies.
+        turn: (batch, turn) radians, by which each copy is turned back.
         angle: (batch, turn) its middle, radians; `angle_log_std` goes with it: of a von
             Mises distribution -log(concentration) / 2, of a projected normal minus the
             log of its mean's length.
@@ -37,6 +48,7 @@ class PoseQuery:
     """
 
     logits: Float[Array, "batch turn"]
+    turn: Float[Array, "batch turn"]
     angle: Float[Array, "batch turn"]
     angle_log_std: Float[Array, "batch turn"]
     shift: Float[Array, "batch turn 2"]
@@ -52,6 +64,19 @@ class PoseQuery:
     def log_weights(self) -> Float[Array, "batch turn"]:
         """Log probabilities of the copies."""
         return jax.nn.log_softmax(self.logits, axis=-1)
+
+    def likeliest(self, number: int) -> "PoseQuery":
+        """The same of the likeliest copies alone."""
+        if number >= self.logits.shape[1]:
+            return self
+        _, index = jax.lax.top_k(self.logits, number)
+
+        def pick(values: Array) -> Array:
+            wide = index.reshape(*index.shape, *(1,) * (values.ndim - 2))
+            return jnp.take_along_axis(values, wide, axis=1)
+
+        found = {name: pick(getattr(self, name)) for name in OF_COPIES}
+        return dataclasses.replace(self, **found)
 
 
 def draw_angle(query: PoseQuery, key: PRNGKey) -> Float[Array, "batch turn"]:

@@ -12,16 +12,22 @@ from jaxrvae.objectives.bound import Aim, AnglePriors, bound_loss
 from jaxrvae.priors.pose import angle_prior
 
 
-def make_loss(fresh: FittedModel, expanded: bool, objective: ObjectiveConfig) -> Any:
+def make_loss(
+    fresh: FittedModel,
+    expanded: bool,
+    objective: ObjectiveConfig,
+    few_copies: bool = False,
+) -> Any:
     """(params, batch of features, progress, key) to (minus the bound, its parts).
 
     Args:
         expanded: Whether the features are; if not, they are at every step.
+        few_copies: See `Aim`.
     """
     model, graph, projection = fresh.model, fresh.graph, fresh.projection
     config = fresh.config
     temperature = config.setting("posterior", "temperature") if config.gumbel else None
-    aim = Aim(objective, angle_priors(config), temperature)
+    aim = Aim(objective, angle_priors(config), temperature, few_copies)
 
     def loss(
         params: Any, batch: dict[str, Array], progress: Float[Array, ""], key: PRNGKey

@@ -144,7 +144,7 @@ def _kl_angle(
     """
     own = query.angle, query.angle_log_std
     if query.family == "enumerated":
-        offset = query.angle - model.turns()
+        offset = query.angle - query.turn
         width = np.pi / model.num_turns
         kl_offset = kl_normal(offset, query.angle_log_std, width)
         return kl_offset - (prior.log_density(angle) - np.log(model.num_turns))
@@ -170,7 +170,7 @@ def _log_prior(
     log_prior = prior.log_density(angle)
     if query.family != "enumerated":
         return log_prior - np.log(2 * np.pi)
-    offset = (angle - model.turns())[..., None]
+    offset = (angle - query.turn)[..., None]
     width = np.log(np.pi / model.num_turns)
     return log_prior - np.log(model.num_turns) + log_normal(offset, 0.0, width)
 

@@ -11,7 +11,9 @@ import jax.numpy as jnp
 from jaxrvae._typing import ndarray
 from jaxrvae.config import ModelConfig, ObjectiveConfig, TrainingConfig, to_mapping
 from jaxrvae.data.known import Known
+from jaxrvae.models.affine import AffineModel
 from jaxrvae.models.fitted import FittedModel, fresh_members, fresh_model
+from jaxrvae.objectives.bound import FEW
 from jaxrvae.objectives.build import make_loss
 from jaxrvae.training.checkpoint import data_fingerprint
 from jaxrvae.training.loop import Diverged, Fitted, train
@@ -69,13 +71,16 @@ def fit_models(
     fresh = fresh_model(config, known, images)
     params = fresh.params if seeds is None else fresh_members(fresh, images, seeds)
     found = fresh.features(images) | beside
+    aims = fresh, fresh.is_small(len(images)), aim
+    many = isinstance(fresh.model, AffineModel) and fresh.model.num_turns > FEW
     error = None
     try:
         fitted = train(
-            make_loss(fresh, fresh.is_small(len(images)), aim),
+            make_loss(*aims),
             params,
             {name: jnp.asarray(values) for name, values in found.items()},
             training,
+            quicker=make_loss(*aims, few_copies=True) if many else None,
             members=seeds,
             run_dir=run_dir,
             fingerprint=fingerprint,

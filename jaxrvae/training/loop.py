@@ -1,6 +1,7 @@
 """Training: one compiled scan over the steps of an epoch, data on the device.
 
-The same function runs every epoch, so it is compiled once. The key of an epoch is
+The same function runs every epoch, so it is compiled once; long runs have a second,
+quicker one for the epochs between. The key of an epoch is
 folded from the seed and the epoch's number, so that a run taken up at a checkpoint
 draws what it would have drawn.
 """
@@ -28,6 +29,9 @@ from jaxrvae.training.checkpoint import RunDirectory
 Params = Any
 Loss = Callable[[Params, Any, Array, PRNGKey], tuple[Array, dict[str, Array]]]
 LEAST_STEPS = 4000
+# Shares of the training between which a quicker loss stands in, and the steps of a run
+# that is worth compiling it.
+QUICKER, LONG = (0.1, 0.9), 2000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +40,7 @@ class Fitted:
 
     Attributes:
         history: A row an epoch: epoch, step, loss, its parts, seconds.
-        compile_seconds: Of the one compilation.
+        compile_seconds: Of compilations.
     """
 
     params: Params
@@ -66,6 +70,7 @@ def train(
     features: Any,
     config: TrainingConfig,
     *,
+    quicker: Loss | None = None,
     members: int | None = None,
     run_dir: str | Path | None = None,
     fingerprint: Mapping[str, Any] | None = None,
@@ -76,6 +81,7 @@ def train(
     Args:
         loss: (params, a batch of the features, share of the training that is over,
             key) to (scalar, its parts).
+        quicker: Instead of the loss between the first and the last epochs of long runs.
         features: A pytree of arrays with the images along their first axis.
         members: Of an ensemble, along the parameters' first axis, each with the key of
             its own seed; all are trained by one program, and the history has means.
@@ -102,25 +108,31 @@ def train(
         if first >= epochs:
             return Fitted(state[0], history, 0.0)
         key, fold = jax.random.key(config.seed), jax.random.fold_in
-        run_epoch = _make_epoch(loss, optimizer, steps, batch_size)
         if members is not None:
             key = jax.vmap(jax.random.key)(config.seed + jnp.arange(members))
             fold = jax.vmap(fold, (0, None))
-            run_epoch = jax.vmap(run_epoch, (0, None, None, 0))
-        start = time.perf_counter()
-        epoch_step = (
-            jax.jit(run_epoch)
-            .lower(state, features, _begun(first, epochs), key)
-            .compile()
-        )
-        compile_seconds = time.perf_counter() - start
+        if epochs * steps < LONG:
+            quicker = None
+        compiled: dict[Loss, Any] = {}
+        compile_seconds = 0.0
         bar = stack.enter_context(_progress(epochs, first, progress))
         saved = time.perf_counter()
         before = state, len(history)
         for epoch in range(first, epochs):
+            begun, epoch_key = _begun(epoch, epochs), fold(key, epoch)
+            own = loss
+            if quicker and QUICKER[0] <= begun[0] and begun[1] <= QUICKER[1]:
+                own = quicker
+            if own not in compiled:
+                start = time.perf_counter()
+                run_epoch = _make_epoch(own, optimizer, steps, batch_size)
+                if members is not None:
+                    run_epoch = jax.vmap(run_epoch, (0, None, None, 0))
+                lowered = jax.jit(run_epoch).lower(state, features, begun, epoch_key)
+                compiled[own] = lowered.compile()
+                compile_seconds += time.perf_counter() - start
             start = time.perf_counter()
-            epoch_key = fold(key, epoch)
-            new, metrics = epoch_step(state, features, _begun(epoch, epochs), epoch_key)
+            new, metrics = compiled[own](state, features, begun, epoch_key)
             row = {name: float(np.mean(value)) for name, value in metrics.items()}
             seconds = time.perf_counter() - start
             started = row.pop("first_loss")

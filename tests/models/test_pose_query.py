@@ -20,6 +20,7 @@ def query(family, angle, log_std, logits=0.0):
     none = jnp.zeros(shape)
     return PoseQuery(
         jnp.broadcast_to(jnp.asarray(logits, jnp.float32), shape),
+        none,
         jnp.asarray([angle], jnp.float32),
         jnp.broadcast_to(jnp.asarray(log_std, jnp.float32), shape),
         jnp.zeros((*shape, 2)),
@@ -94,3 +95,13 @@ def test_a_wide_gaussian_is_uniform_on_the_circle():
     for log_std in (1.0, 2.0):
         found = log_density_of_angle(query("gaussian", [-3.0], log_std), angle)
         np.testing.assert_allclose(found[0, 0], -np.log(2 * np.pi), atol=0.06)
+
+
+def test_likeliest_copies_keep_what_is_theirs():
+    own = query("enumerated", [0.1, 0.2, 0.3], -1.0, [1.0, 3.0, 2.0])
+    found = own.likeliest(2)
+    np.testing.assert_array_equal(found.logits, [[3.0, 2.0]])
+    np.testing.assert_array_equal(found.angle, own.angle[:, 1:])
+    assert found.shift.shape == (1, 2, 2)
+    np.testing.assert_allclose(jnp.exp(found.log_weights).sum(), 1.0, rtol=1e-6)
+    assert own.likeliest(3) is own

@@ -115,6 +115,22 @@ def test_a_stopped_run_goes_on_where_it_was(whole, tmp_path):
     assert_same(fitted(settings, run_dir=tmp_path / "run"), whole)
 
 
+def test_long_runs_take_the_quicker_loss_between(monkeypatch, tmp_path):
+    def quicker(params, batch, progress, key):
+        value, parts = loss(params, batch, progress, key)
+        return value, parts | {"part": 0 * value}
+
+    def is_quicker(found):
+        return [row["part"] == 0 for row in found.history]
+
+    settings = config(epochs=10)
+    assert not any(is_quicker(fitted(settings, quicker=quicker)))  # a short one
+    monkeypatch.setattr("jaxrvae.training.loop.LONG", 40)
+    whole = fitted(settings, quicker=quicker)
+    assert is_quicker(whole) == [False] + 8 * [True] + [False]
+    assert_same(fitted(settings, quicker=quicker, run_dir=tmp_path / "run"), whole)
+
+
 def breaks_beyond(level):
     """A loss that is no number once the mean has passed the level."""
 
