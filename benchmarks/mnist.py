@@ -23,7 +23,8 @@ import pandas as pd
 from benchmarks._report import facts, table, write
 
 MODEL = {
-    "decoder": "affine",
+    "decoder": {"name": "affine", "units": 512, "activation": "gelu"},
+    "encoder": {"name": "turned-back", "units": 512},
     "likelihood": "bernoulli",
     "pose": ("rotation", "shift"),
     "max_shift": 0.06,  # digits do not turn about their centers

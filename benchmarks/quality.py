@@ -6,7 +6,7 @@
 Every program trains on the same images and is scored on others that it has not seen:
 at 24 x 24 on 2000 images for 40 epochs, at 48 x 48 (ours alone) on 8000 for 15. Ours
 runs with its defaults but for what the row says. Results of single fits are kept under
-`runs/quality`; a run that was stopped goes on from there.
+`runs/quality`, ours by commit; a run that was stopped goes on from there.
 """
 
 import argparse
@@ -69,7 +69,8 @@ def main(argv: list[str] | None = None) -> int:
         return [r for r in rows if r.name in args.rows and r.size in args.sizes]
 
     def every_seed(row: Row, program: str, seeds: int) -> list[dict[str, float]]:
-        return fits(row, program, seeds, folder, args.kept_only)
+        own = folder if program == "ours" else args.keep / "peers"
+        return fits(row, program, seeds, own, args.kept_only)
 
     rows, doses = chosen(ROWS), chosen(DOSES)
     found = [every_seed(row, "ours", args.seeds) for row in rows]
