@@ -157,11 +157,11 @@ def test_ticks_reach_the_largest_shift_in_small_enough_steps():
 def test_content_read_finely_is_the_same_after_a_fine_turn():
     model, images = make_model((-1.0, 0.0, 1.0)), blobs()
     networks = SteerableNetworks(model.orders, 2, 8, 16, rngs=nnx.Rngs(0))
-    found = features_of(model, images)
+    found = features_of(model, 30 * images)  # far from where the units are linear
     angle = jnp.full(found["coefs"].shape[:2], 2 * np.pi / (8 * FINER))
     turned = found | {"coefs": turn(found["coefs"], jnp.array(model.orders), angle)}
     read = jax.jit(SteerableModel.query, static_argnums=3)
     for fine in (True, False):
         first, second = (read(model, networks, f, fine) for f in (found, turned))
         apart = np.abs(first.content - second.content).max()
-        assert (apart < 1e-5) is fine
+        assert apart < 1e-5 if fine else apart > 1e-4, apart
