@@ -41,8 +41,8 @@ def count_traces(patch, module, maker):
     """A list that grows whenever what `module.maker` makes is traced."""
     traced, make = [], getattr(module, maker)
 
-    def made(*args):
-        function = make(*args)
+    def made(*args, **options):
+        function = make(*args, **options)
 
         def counted(*inputs):
             traced.append(maker)
