@@ -29,7 +29,7 @@ from jaxrvae.networks.spectra import SpectrumNetworks
 from jaxrvae.priors.content import ContentPrior
 
 NOISE_GAIN = 10.0  # log noise moves so much faster than a weight
-FINER = 2  # sets of turned copies that are read after training
+FINER = 3  # sets of turned copies that are read after training
 NATURAL_GAIN = 2.0  # natural parameters that a fresh decoder makes, about
 
 Features = dict[str, Array]
