@@ -35,3 +35,15 @@ def band_modes(
             norm = np.sqrt(2 / (height * width))
             waves += [norm * np.cos(phase), norm * np.sin(phase)]
     return np.stack(waves, axis=-1).reshape(height * width, -1).astype(np.float32)
+
+
+def place_ticks(max_shift: float, max_frequency: float) -> tuple[float, ...]:
+    """Evenly spaced displacements up to +-max_shift pixels, odd in number.
+
+    Nearly four a wavelength of the band limit. Between them the correlation's peak must
+    be a parabola: with 2.5 a wavelength the angle's error is twice its stated one.
+    """
+    if max_shift == 0:
+        return (0.0,)
+    half = max(2, int(np.ceil(max_shift * 3.75 * max_frequency)))
+    return tuple(np.linspace(-max_shift, max_shift, 2 * half + 1).tolist())

@@ -79,6 +79,17 @@ def turn(
     return jnp.concatenate([real * cos + imag * sin, imag * cos - real * sin], axis=-1)
 
 
+def polar_coefs(
+    projection: Float[Array, "point place reals"],
+    values: Float[Array, "n point channel"],
+) -> Float[Array, "n place all_reals"]:
+    """Coefficients of all channels at every place: real parts, then imaginary ones."""
+    coefs = jnp.einsum("npc,ptk->ntck", values, projection)
+    real, imag = jnp.split(coefs, 2, axis=-1)
+    parts = [part.reshape(*part.shape[:2], -1) for part in (real, imag)]
+    return jnp.concatenate(parts, axis=-1)
+
+
 def fourier_bessel(
     height: int, width: int, max_frequency: float, radius: float | None = None
 ) -> PolarBasis:

@@ -14,7 +14,7 @@ from flax import nnx
 
 from jaxrvae._typing import Array, Float
 from jaxrvae.geometry.grid import pixel_grid
-from jaxrvae.geometry.polar import PolarBasis, turn
+from jaxrvae.geometry.polar import PolarBasis, polar_coefs, turn
 from jaxrvae.geometry.pose import remove_pose, rotate
 from jaxrvae.geometry.resample import bilinear, cubic
 from jaxrvae.models.affine_networks import NUM_POSE, AffineNetworks
@@ -22,7 +22,7 @@ from jaxrvae.models.gauge import NUM_STEPS, Gauge, drift
 from jaxrvae.models.known import known_numbers
 from jaxrvae.models.likelihoods import mean_of
 from jaxrvae.models.pose_query import PoseQuery
-from jaxrvae.models.steerable import Features, Projection, polar_coefs
+from jaxrvae.models.steerable import Features, Projection
 from jaxrvae.networks.encoders import ContentReader
 
 SCALE_STD = 0.1  # of the log scale's normal prior

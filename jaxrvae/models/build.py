@@ -11,7 +11,7 @@ from jaxrvae.config import ModelConfig
 from jaxrvae.config.choices import CHOICES
 from jaxrvae.data.batches import LEAST_SIZE
 from jaxrvae.data.known import Known
-from jaxrvae.geometry.band import band
+from jaxrvae.geometry.band import band, place_ticks
 from jaxrvae.geometry.circle import angle_grid
 from jaxrvae.geometry.polar import fourier_bessel
 from jaxrvae.models.affine import AffineModel
@@ -20,7 +20,6 @@ from jaxrvae.models.likelihoods import natural_of
 from jaxrvae.models.steerable import (
     SteerableModel,
     SteerableNetworks,
-    place_ticks,
 )
 from jaxrvae.networks.decoders import ConvDecoder, CoordinateDecoder, DenseDecoder
 from jaxrvae.networks.encoders import ContentReader, TurnedCopies

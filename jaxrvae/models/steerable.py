@@ -19,7 +19,7 @@ from jaxrvae._typing import Array, Float, ndarray
 from jaxrvae.geometry.band import band, band_modes
 from jaxrvae.geometry.circle import angle_grid
 from jaxrvae.geometry.grid import pixel_grid, shift_to_unit
-from jaxrvae.geometry.polar import PolarBasis, turn
+from jaxrvae.geometry.polar import PolarBasis, polar_coefs, turn
 from jaxrvae.models.gauge import Gauge, drift
 from jaxrvae.models.known import known_numbers
 from jaxrvae.models.likelihoods import log_base, mean_of
@@ -395,26 +395,3 @@ class SteerableModel:
         if self.likelihood == "gaussian":
             return rendered * self.scale + self.offset
         return mean_of(self.likelihood, rendered + networks.background[...])
-
-
-def polar_coefs(
-    projection: Float[Array, "point place reals"],
-    values: Float[Array, "n point channel"],
-) -> Float[Array, "n place all_reals"]:
-    """Coefficients of all channels at every place: real parts, then imaginary ones."""
-    coefs = jnp.einsum("npc,ptk->ntck", values, projection)
-    real, imag = jnp.split(coefs, 2, axis=-1)
-    parts = [part.reshape(*part.shape[:2], -1) for part in (real, imag)]
-    return jnp.concatenate(parts, axis=-1)
-
-
-def place_ticks(max_shift: float, max_frequency: float) -> tuple[float, ...]:
-    """Evenly spaced displacements up to +-max_shift pixels, odd in number.
-
-    Nearly four a wavelength of the band limit. Between them the correlation's peak must
-    be a parabola: with 2.5 a wavelength the angle's error is twice its stated one.
-    """
-    if max_shift == 0:
-        return (0.0,)
-    half = max(2, int(np.ceil(max_shift * 3.75 * max_frequency)))
-    return tuple(np.linspace(-max_shift, max_shift, 2 * half + 1).tolist())

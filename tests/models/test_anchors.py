@@ -3,12 +3,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxrvae.geometry.band import place_ticks
 from jaxrvae.geometry.circle import wrap
 from jaxrvae.geometry.grid import shift_to_unit
 from jaxrvae.geometry.polar import fourier_bessel
 from jaxrvae.geometry.pose import rotate
 from jaxrvae.models.anchors import NUM_ANCHORS, align, choose_anchors
-from jaxrvae.models.steerable import SteerableModel, place_ticks
+from jaxrvae.models.steerable import SteerableModel
 
 SIZE, FREQUENCY, NUMBER = 24, 0.15, 24
 

@@ -5,14 +5,13 @@ import pytest
 from flax import nnx
 from scipy import ndimage
 
-from jaxrvae.geometry.band import band
+from jaxrvae.geometry.band import band, place_ticks
 from jaxrvae.geometry.polar import fourier_bessel, turn
 from jaxrvae.models import apply
 from jaxrvae.models.steerable import (
     FINER,
     SteerableModel,
     SteerableNetworks,
-    place_ticks,
 )
 
 HEIGHT, WIDTH, FREQUENCY = 22, 24, 0.25
