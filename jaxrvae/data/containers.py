@@ -205,9 +205,8 @@ class Latents:
             columns[f"shift_{axis}"] = self.shift[:, i]
             columns[f"shift_std_{axis}"] = self.shift_std[:, i]
         columns["scale"] = self.scale
-        if self.class_probabilities.shape[1] > 1:
-            columns["class"] = self.class_probabilities.argmax(1)
-            columns["class_probability"] = self.class_probabilities.max(1)
+        columns["class"] = self.class_probabilities.argmax(1)
+        columns["class_probability"] = self.class_probabilities.max(1)
         if self.condition is not None and self.condition_std is not None:
             for i in range(self.condition.shape[1]):
                 columns[f"condition_{i}"] = self.condition[:, i]
