@@ -4,6 +4,10 @@ import numpy as np
 
 from jaxrvae._typing import Bool, Float, ndarray
 
+INFORMATIVE = 0.95  # share of what an image tells of its pose
+STANDS_OUT = 4.0  # standard errors of a ring's mean power
+TINY = 1e-12
+
 
 def band(shape: tuple[int, ...], max_frequency: float) -> Bool[ndarray, "row col"]:
     """Where the discrete spectrum lies inside the band; cycles per pixel."""
@@ -35,6 +39,41 @@ def band_modes(
             norm = np.sqrt(2 / (height * width))
             waves += [norm * np.cos(phase), norm * np.sin(phase)]
     return np.stack(waves, axis=-1).reshape(height * width, -1).astype(np.float32)
+
+
+def informative_frequency(
+    images: Float[ndarray, "n row col channel"], share: float = INFORMATIVE
+) -> float:
+    """The radial frequency, cycles per pixel, below which a share of what tells lies.
+
+    What a wave of frequency f tells of its image's angle and place goes with f^2 times
+    its power above the noise. The noise is white, and alone in the spectrum's corners;
+    where it is not (images interpolated onto more pixels), more is kept.
+
+    Args:
+        images: Less their background.
+
+    Returns:
+        0.5 where nothing stands out from the noise.
+    """
+    height, width = images.shape[1:3]
+    power = np.square(np.abs(np.fft.fft2(images, axes=(1, 2)))).mean(0)
+    frequency = np.hypot(*np.meshgrid(np.fft.fftfreq(height), np.fft.fftfreq(width)))
+    frequency, power = frequency.T.ravel(), power.reshape(height * width, -1)
+    step = 1 / min(height, width)
+    ring = np.rint(frequency / step).astype(int)
+    number = np.bincount(ring)
+    noise = np.median(power[frequency > 0.5], axis=0)
+    told = np.zeros(len(number))
+    for of_channel, floor in zip(power.T, noise, strict=True):
+        signal = np.bincount(ring, of_channel) / number - floor
+        error = floor * np.sqrt(2 / (len(images) * number))  # waves come in pairs
+        told += np.where(signal > STANDS_OUT * error, signal, 0) / max(floor, TINY)
+    radius = np.arange(len(number)) * step
+    told = np.cumsum(told * number * radius**2)
+    if told[-1] == 0:
+        return 0.5
+    return float(min(np.interp(share, told / told[-1], radius), 0.5))
 
 
 def place_ticks(max_shift: float, max_frequency: float) -> tuple[float, ...]:

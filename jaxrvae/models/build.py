@@ -11,7 +11,7 @@ from jaxrvae.config import ModelConfig
 from jaxrvae.config.choices import CHOICES
 from jaxrvae.data.batches import LEAST_SIZE
 from jaxrvae.data.known import Known
-from jaxrvae.geometry.band import band, place_ticks
+from jaxrvae.geometry.band import band, informative_frequency, place_ticks
 from jaxrvae.geometry.circle import angle_grid
 from jaxrvae.geometry.polar import fourier_bessel
 from jaxrvae.models.affine import AffineModel
@@ -41,7 +41,7 @@ from jaxrvae.priors.pose import angle_prior, shift_stds
 Model = SteerableModel | AffineModel
 Networks = SteerableNetworks | AffineNetworks
 
-STEERABLE_REALS = 150  # real coefficients of a channel: detail against speed
+LEAST_REALS, STEERABLE_REALS = 50, 150  # of a channel: detail against speed
 AFFINE_REALS = 220
 # Of the image common to all contents, against a weight. At 1 one seed in ten made that
 # image in the hidden layer, and its content told the shapes apart less well; logits are
@@ -61,9 +61,13 @@ def build_model(
     shape = (height, width, channels)
     steerable = config.decoder_family == "steerable"
     frequency = band_limit(shape, STEERABLE_REALS if steerable else AFFINE_REALS)
+    offset, scale = _standards(sample)
+    if steerable:  # no waves where the data has noise alone
+        fewest = band_limit(shape, LEAST_REALS)
+        told = informative_frequency(sample - np.asarray(offset))
+        frequency = min(frequency, max(told, fewest))
     rows, columns = (max(size, LEAST_SIZE) for size in shape[:2])
     basis = fourier_bessel(rows, columns, frequency)
-    offset, scale = _standards(sample)
     if steerable:  # so that a mode of the band, not a pixel, has unit spread
         scale = scale * (shape[0] * shape[1] / band(shape, frequency).sum()) ** 0.5
     fixed_noise = config.noise if isinstance(config.noise, float | int) else 0.0
