@@ -53,19 +53,27 @@ SAMPLE = 500  # images that set the offset and the scale
 
 
 def build_model(
-    config: ModelConfig, images: Float[ndarray, "n height width channel"]
+    config: ModelConfig,
+    images: Float[ndarray, "n height width channel"],
+    max_frequency: float | None = None,
 ) -> Model:
-    """The model for these images: sizes, basis, offset and scale."""
+    """The model for these images: sizes, basis, offset and scale.
+
+    Args:
+        max_frequency: Of the steerable band; None: from the images' noise.
+    """
     sample = images[:: max(len(images) // SAMPLE, 1)]
     height, width, channels = (int(size) for size in images.shape[1:])
     shape = (height, width, channels)
     steerable = config.decoder_family == "steerable"
     frequency = band_limit(shape, STEERABLE_REALS if steerable else AFFINE_REALS)
     offset, scale = _standards(sample)
-    if steerable:  # no waves where the data has noise alone
-        fewest = band_limit(shape, LEAST_REALS)
-        told = informative_frequency(sample - np.asarray(offset))
-        frequency = min(frequency, max(told, fewest))
+    if steerable:
+        if max_frequency is None:  # no waves where there is noise alone
+            fewest = band_limit(shape, LEAST_REALS)
+            told = informative_frequency(sample - np.asarray(offset))
+            max_frequency = max(told, fewest)
+        frequency = min(frequency, max_frequency)
     rows, columns = (max(size, LEAST_SIZE) for size in shape[:2])
     basis = fourier_bessel(rows, columns, frequency)
     if steerable:  # so that a mode of the band, not a pixel, has unit spread

@@ -57,6 +57,7 @@ def write_model(
         "shape": model.shape,
         "orders": model.basis.orders,
         "radius": model.basis.radius,
+        "max_frequency": getattr(model, "max_frequency", None),
         "seeds": [member.config.seed for member in members],
         "rest_std": [member.rest_std for member in members],
     }
@@ -101,7 +102,7 @@ def _from_arrays(arrays: Mapping[str, ndarray]) -> Contents:
     known = Known(**plain)
     blank = np.zeros((1, *notes["shape"]), np.float32)
     model = dataclasses.replace(
-        build_model(config, blank),
+        build_model(config, blank, notes.get("max_frequency")),
         basis=PolarBasis(tuple(notes["orders"]), arrays["table"], notes["radius"]),
         offset=jnp.asarray(arrays["offset"]),
         scale=jnp.asarray(arrays["scale"]),

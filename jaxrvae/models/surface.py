@@ -1,8 +1,10 @@
 """The correlation as a smooth surface over the pose, between the points of its grid.
 
 Poses here are (angle, column, row), the last two in steps of the grid of places. Over
-the angle the surface is a sum of harmonics, over the places a polynomial.
+the angle the surface is a sum of harmonics, over the places one of waves.
 """
+
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -11,9 +13,10 @@ import numpy as np
 from jaxrvae._typing import Array, Float, Int
 from jaxrvae.models.steerable import SteerableModel
 
-NUM_NEWTON = 6
+NUM_NEWTON = 8
 FLOOR = 1e-3  # of minus the Hessian, in steps of the grid
 WIDE, NARROW = 4.0, 10.0  # norms of it between which the Laplace form takes over
+NUM_WAVES, RIDGE = 12, 1e-6  # of the interpolation between places
 DECREMENT = 0.3  # nats that Newton's next step would gain: beyond, no peak was found
 
 
@@ -33,7 +36,7 @@ def highest(
     unit = _unit(model)
 
     def newton(pose: Array, _: None) -> tuple[Array, None]:
-        slope, curvature = surface(harmonics, pose, num_ticks)[1:]
+        slope, curvature = surface(model, harmonics, pose)[1:]
         convex = _convex(curvature * unit[:, None] * unit)[0]
         inverse = _inverse(convex)[0]
         move = jnp.einsum("bij,bj->bi", inverse, slope * unit) * unit
@@ -58,10 +61,10 @@ def log_peak(
         it rather than a sum over the grid: 1 where the peak is narrower than a step, 0
         where it is wider, or where no peak was found.
     """
-    num_ticks, unit = len(model.ticks), _unit(model)
-    value, slope, curvature = surface(harmonics, pose, num_ticks)
+    unit = _unit(model)
+    value, slope, curvature = surface(model, harmonics, pose)
     slope, curvature = slope * unit, curvature * unit[:, None] * unit
-    free = 3 if num_ticks > 1 else 1
+    free = 3 if len(model.ticks) > 1 else 1
     convex, is_peak = _convex(curvature)
     inverse, determinant = _inverse(convex)
     sharpness = jnp.sqrt(jnp.square(curvature).sum((1, 2)))
@@ -82,8 +85,8 @@ def covariance(
 
     No axis is longer than the grid; one that has a single point has no variance.
     """
-    num_ticks, unit = len(model.ticks), _unit(model)
-    _, _, curvature = surface(harmonics, pose, num_ticks)
+    unit = _unit(model)
+    _, _, curvature = surface(model, harmonics, pose)
     values, vectors = jnp.linalg.eigh(-curvature * unit[:, None] * unit)
     values = jnp.maximum(jnp.abs(values), FLOOR)
     inverse = jnp.einsum("bij,bj,bkj->bik", vectors, 1 / values, vectors)
@@ -100,14 +103,16 @@ def in_pixels(
 
 
 def surface(
+    model: SteerableModel,
     harmonics: Float[Array, "batch place harmonics"],
     pose: Float[Array, "batch 3"],
-    num_ticks: int,
 ) -> tuple[Float[Array, " batch"], Float[Array, "batch 3"], Float[Array, "batch 3 3"]]:
     """Value, slope and Hessian at one pose of each."""
+    num_ticks = len(model.ticks)
+    phase = 2 * np.pi * model.max_frequency * _pixels_a_step(model)
     orders = np.arange(harmonics.shape[-1] // 2, dtype=np.float32)
-    phase = pose[:, :1] * orders
-    cos, sin = jnp.cos(phase), jnp.sin(phase)
+    turns = pose[:, :1] * orders
+    cos, sin = jnp.cos(turns), jnp.sin(turns)
     waves = jnp.stack(
         [
             jnp.concatenate([cos, sin], axis=1),
@@ -118,7 +123,7 @@ def surface(
     )
     values = jnp.einsum("bph,bdh->bpd", harmonics, waves)
     cube = values.reshape(len(pose), num_ticks, num_ticks, 3)
-    columns, rows = (polynomials(pose[:, axis], num_ticks) for axis in (1, 2))
+    columns, rows = (between(pose[:, axis], num_ticks, phase) for axis in (1, 2))
     parts = jnp.einsum("brcd,bjr,bic->dijb", cube, rows, columns)
     a, x, y = parts[1, 0, 0], parts[0, 1, 0], parts[0, 0, 1]
     ax, ay, xy = parts[1, 1, 0], parts[1, 0, 1], parts[0, 1, 1]
@@ -127,33 +132,59 @@ def surface(
     return parts[0, 0, 0], jnp.stack([a, x, y], -1), hessian.reshape(-1, 3, 3)
 
 
-def polynomials(
-    place: Float[Array, " batch"], num_ticks: int
+def between(
+    place: Float[Array, " batch"], num_ticks: int, phase: float
 ) -> Float[Array, "batch 3 tick"]:
     """Weights of the ticks for a value between them, its slope and its curvature.
 
-    Source: Berrut & Trefethen 2004, SIAM Rev. 46, 501 (Lagrange form).
+    A moved image's correlation has no finer waves than the image. The weights are the
+    best for random functions of that band, and exact for parabolas, as a prior's log
+    is. (A polynomial through 13 ticks rises by twice a wave's height near the ends of
+    the grid, and a decoder learns to make such waves.)
+
+    Args:
+        phase: Of the finest wave from a tick to the next, radians.
+
+    Source: Cressie 1993, Statistics for Spatial Data, 3.4 (universal kriging).
     """
     if num_ticks == 1:
         one, none = jnp.ones_like(place), jnp.zeros_like(place)
         return jnp.stack([one, none, none], axis=1)[..., None]
-    gain = 2 / (num_ticks - 1)
-    nodes = np.arange(num_ticks) * gain - 1
-    powers = np.linalg.inv(np.vander(nodes, increasing=True)).astype(np.float32)
-    n = np.arange(num_ticks)
-    x = (place * gain - 1)[:, None]
-    ones = jnp.ones_like(x)
-    rising = jnp.cumprod(
-        jnp.concatenate([ones, jnp.repeat(x, num_ticks - 1, 1)], 1), axis=1
-    )
-    lower = jnp.pad(rising[:, :-1], ((0, 0), (1, 0)))
-    lowest = jnp.pad(rising[:, :-2], ((0, 0), (2, 0)))
-    first, second = n * gain, n * (n - 1) * gain**2
-    derivatives = jnp.stack(
-        [rising, lower * first.astype(np.float32), lowest * second.astype(np.float32)],
-        axis=1,
-    )
-    return derivatives @ powers
+    waves, mixing = _kriging(num_ticks, phase)
+    half = (num_ticks - 1) / 2
+    x = (place - half)[:, None]
+    cos, sin = jnp.cos(x * waves), jnp.sin(x * waves)
+    one, none = jnp.ones_like(x), jnp.zeros_like(x)
+    derivatives = [
+        [cos, sin, one, x / half, jnp.square(x / half)],
+        [-waves * sin, waves * cos, none, one / half, 2 * x / half**2],
+        [-(waves**2) * cos, -(waves**2) * sin, none, none, 2 * one / half**2],
+    ]
+    values = jnp.stack([jnp.concatenate(row, axis=1) for row in derivatives], axis=1)
+    return values @ mixing
+
+
+@functools.cache
+def _kriging(num_ticks: int, phase: float) -> tuple[np.ndarray, np.ndarray]:
+    """Waves, and the weights of their cosines, sines and a parabola at every tick.
+
+    The covariance is that of power `sqrt(1 - u^2) exp(-2 u^2)` at a share u of the
+    finest wave: a disc of frequencies seen along an axis, where images fall off.
+    """
+    node = np.pi * (np.arange(NUM_WAVES) + 0.5) / (2 * NUM_WAVES)
+    waves = phase * np.cos(node)
+    power = np.sin(node) ** 2 * np.exp(-2 * np.cos(node) ** 2)
+    power /= power.sum()
+    ticks = np.arange(num_ticks) - (num_ticks - 1) / 2
+    cos, sin = np.cos(np.outer(waves, ticks)), np.sin(np.outer(waves, ticks))
+    of_waves = np.concatenate([power[:, None] * cos, power[:, None] * sin])
+    covariance = cos.T @ of_waves[:NUM_WAVES] + sin.T @ of_waves[NUM_WAVES:]
+    covariance += RIDGE * np.eye(num_ticks)
+    parabola = np.vander(ticks / ticks[-1], 3, increasing=True)
+    system = np.block([[covariance, parabola], [parabola.T, np.zeros((3, 3))]])
+    solution = np.linalg.inv(system)[:, :num_ticks]
+    mixing = np.concatenate([of_waves @ solution[:num_ticks], solution[num_ticks:]])
+    return waves.astype(np.float32), mixing.astype(np.float32)
 
 
 def _unit(model: SteerableModel) -> np.ndarray:

@@ -7,6 +7,10 @@ from flax import nnx
 
 from jaxrvae._typing import Array, Float
 
+# Of fresh attention: near 1 the first thing to be learned is which copies to heed; the
+# content of shapes shifted by 20 % of the field was not, within 40 epochs.
+SHARPNESS = 5.0
+
 
 class TurnedCopies(nnx.Module):
     """Hidden units of K turned copies of an image, in one pass of one shared layer.
@@ -76,7 +80,8 @@ class ContentEncoder(nnx.Module):
         rngs: nnx.Rngs,
     ):
         self.copies = TurnedCopies(orders, num_turns, hidden_dim, rngs=rngs)
-        self.score = nnx.Linear(hidden_dim, 1, rngs=rngs)
+        sharp = nnx.initializers.variance_scaling(SHARPNESS**2, "fan_in", "normal")
+        self.score = nnx.Linear(hidden_dim, 1, kernel_init=sharp, rngs=rngs)
         self.hidden = nnx.Linear(hidden_dim + known_dim, hidden_dim, rngs=rngs)
         self.out = nnx.Linear(hidden_dim, 2 * content_dim, rngs=rngs)
 

@@ -5,7 +5,7 @@ import pytest
 
 from jaxrvae.geometry.polar import fourier_bessel
 from jaxrvae.models.steerable import SteerableModel
-from jaxrvae.models.surface import covariance, highest, log_peak, surface
+from jaxrvae.models.surface import between, covariance, highest, log_peak, surface
 
 SIZE, FREQUENCY, TICKS = 16, 0.2, (-2.0, -1.0, 0.0, 1.0, 2.0)
 BASIS = fourier_bessel(SIZE, SIZE, FREQUENCY)
@@ -18,9 +18,13 @@ def make_model(ticks=TICKS):
 
 
 def random_harmonics(num_ticks=5, number=4, seed=0):
-    shape = (number, num_ticks**2, NUM_HARMONICS)
+    """Of random waves over the places, inside the band."""
     rng = np.random.default_rng(seed)
-    return jnp.asarray(rng.standard_normal(shape), jnp.float32)
+    places = np.stack(np.meshgrid(*2 * [np.arange(num_ticks)]), -1).reshape(-1, 2)
+    limit = 2 * np.pi * FREQUENCY / 2**0.5
+    waves = rng.uniform(-limit, limit, (50, 2)) @ places.T
+    amplitudes = rng.standard_normal((number, 50, NUM_HARMONICS)) / 5
+    return jnp.asarray(np.einsum("nwh,wp->nph", amplitudes, np.cos(waves)), jnp.float32)
 
 
 def parabolic(centre, width, height=500.0):
@@ -44,19 +48,31 @@ def test_surface_passes_through_the_grid():
     angles, rng = model.angles(), np.random.default_rng(1)
     place, angle = rng.integers(25, size=4), rng.integers(96, size=4)
     pose = np.stack([angles[angle], place % 5, place // 5], axis=1)
-    value, _, _ = surface(harmonics, jnp.asarray(pose, jnp.float32), 5)
+    value, _, _ = surface(model, harmonics, jnp.asarray(pose, jnp.float32))
     np.testing.assert_allclose(value, grid[np.arange(4), place, angle], rtol=1e-3)
+
+
+@pytest.mark.parametrize("num_ticks", [5, 7, 13, 17])
+def test_waves_of_the_band_are_followed_up_to_the_ends_of_the_grid(num_ticks):
+    phase, place = 2 * np.pi / 3.75, np.linspace(0, num_ticks - 1, 101)
+    weights = between(jnp.asarray(place, jnp.float32), num_ticks, phase)[:, 0]
+    for share, most in ((0, 1e-4), (0.1, 1e-3), (0.5, 0.03), (0.75, 0.03), (1, 0.15)):
+        ticks = np.exp(1j * share * phase * np.arange(num_ticks))
+        wave = np.exp(1j * share * phase * place)
+        assert np.abs(weights @ ticks - wave).max() < most
+    parabola = 0.3 * np.arange(num_ticks) ** 2 - np.arange(num_ticks)
+    np.testing.assert_allclose(weights @ parabola, 0.3 * place**2 - place, atol=0.01)
 
 
 @pytest.mark.parametrize("num_ticks", [1, 5])
 def test_slope_and_hessian_against_automatic_ones(num_ticks):
-    harmonics = random_harmonics(num_ticks)
+    model, harmonics = make_model(TICKS[:num_ticks]), random_harmonics(num_ticks)
     pose = jnp.array([[0.3, 1.2, 2.7], [2.0, 0.1, 3.9], [-1.0, 2.0, 2.0], [0, 3.3, 1]])
 
     def value(pose):
-        return surface(harmonics, pose, num_ticks)[0].sum()
+        return surface(model, harmonics, pose)[0].sum()
 
-    _, slope, hessian = surface(harmonics, pose, num_ticks)
+    _, slope, hessian = surface(model, harmonics, pose)
     np.testing.assert_allclose(slope, jax.grad(value)(pose), rtol=1e-3, atol=1e-3)
     full = jax.hessian(value)(pose)
     automatic = jnp.stack([full[i, :, i] for i in range(4)])
