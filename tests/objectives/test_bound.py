@@ -61,7 +61,7 @@ def prepared(known=None, **options):
         ({"beta": 3.0, "ramp": 0.5}, 0.25, 6.0),
         ({"beta": 3.0, "ramp": 0.5}, 0.75, 12.0),
         ({"free_bits": 2.0}, 1.0, 5.0),  # the first number holds less than that
-        ({"capacity": 6.0}, 1.0, 60.0),
+        ({"capacity": 6.0, "capacity_weight": 30.0}, 1.0, 60.0),
         ({"capacity": 6.0, "ramp": 0.5, "capacity_weight": 1.0}, 0.25, 1.0),
     ],
 )
