@@ -1,6 +1,8 @@
 import gzip
+import types
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from benchmarks import mnist
@@ -65,3 +67,26 @@ def test_mixtures_vote_under_matched_names():
     found = mnist.sorted_into_classes(content, content, shape)
     assert found["vote"] > 0.95
     assert found["6 as 9"] < 0.05
+
+
+@pytest.mark.slow  # imports scikit-learn
+def test_a_slant_that_the_content_tells_is_no_error_of_the_angle():
+    rng = np.random.default_rng(0)
+    truth = pd.DataFrame(
+        {"shape": np.arange(400) % 2, "angle": rng.uniform(-3, 3, 400)}
+    )
+    slant = rng.uniform(-1, 1, 400)
+    found = types.SimpleNamespace(
+        content=slant[:, None], angle=truth["angle"].to_numpy() + slant
+    )
+    error = found.angle - truth["angle"].to_numpy()
+    assert mnist.near_share(error) < 0.4
+    assert mnist.unslanted(found, truth, found, truth) > 0.99
+
+
+def test_rows_of_an_earlier_run_stay_until_they_are_run_again(tmp_path):
+    path = tmp_path / "mnist.json"
+    assert mnist.merged(path, [{"row": "turned"}]) == [{"row": "turned"}]
+    path.write_text('{"rows": [{"row": "clusters"}, {"row": "turned", "bound": 9}]}')
+    found = mnist.merged(path, [{"row": "turned", "bound": 1}])
+    assert found == [{"row": "turned", "bound": 1}, {"row": "clusters"}]
