@@ -173,11 +173,13 @@ class Digits:
         pad: Pixels added on every side of the 28.
         spread: Degrees, of a normal about 0; None for uniform angles.
         shift: Standard deviation, a share of the field.
+        digits: That are kept.
     """
 
     pad: int = 0
     spread: float | None = 45.0
     shift: float = 0.0
+    digits: tuple[int, ...] = tuple(range(10))
 
     def __call__(self, num_images: int, seed: int, folder: Path | None) -> Pair:
         """Digits of the training and of the test split."""
@@ -194,7 +196,7 @@ class Digits:
 
         for kind in ("images-idx3", "labels-idx1"):
             existing_file(folder / f"{split}-{kind}-ubyte.gz")
-        data: dict[str, Any] = {"pad": self.pad}
+        data: dict[str, Any] = {"pad": self.pad, "digits": self.digits}
         data |= {} if self.spread is None else {"spread": self.spread}
         data |= {"shift": self.shift} if self.shift else {}
         images, truth = digits(folder, split, data, most, turn_seed=seed)

@@ -119,6 +119,13 @@ PUBLISHED = {
         "epochs": 500,
         "num_images": 60_000,
     },
+    "mnist_turned": {  # not a publication's, but in the same form
+        "content_dim": 2,
+        "posterior": "enumerated",
+        "num_turns": 8,
+        "likelihood": "bernoulli",
+        "num_images": 60_000,
+    },
 }
 NAMES = sorted(PUBLISHED)
 
