@@ -34,7 +34,8 @@ modulo 120 degrees. GMM: a mixture fitted to the training images' content, score
 others. Factor R2: nearest neighbours in content, shear or strain within a class.
 `off by`: the most by which the share of true angles inside the 50, 80 or 95 % interval
 differs from that, in points, any class. Drift: inputs turned by random angles, glyphs
-drawn anew or, `image`, turned by cubic splines; content relative to its spread."""
+drawn anew or, `image`, turned by cubic splines; content relative to its spread. Fits of
+the peers are kept from one run to the next, since nothing here changes them."""
 DOSE_WORDS = """\
 Glyphs in Poisson counts: so many expected in a bright pixel, a tenth in a dark one.
 Medians over the seeds; the figure shows the same."""
