@@ -72,7 +72,6 @@ def fit_models(
     params = fresh.params if seeds is None else fresh_members(fresh, images, seeds)
     found = fresh.features(images) | beside
     aims = fresh, fresh.is_small(len(images)), aim
-    affine = isinstance(fresh.model, AffineModel)
     many = isinstance(fresh.model, AffineModel) and fresh.model.num_turns > FEW
     error = None
     try:
@@ -83,7 +82,6 @@ def fit_models(
             training,
             quicker=make_loss(*aims, few_copies=True) if many else None,
             members=seeds,
-            at_once=1 if affine and jax.default_backend() == "cpu" else None,
             run_dir=run_dir,
             fingerprint=fingerprint,
             progress=progress,

@@ -72,7 +72,6 @@ def train(
     *,
     quicker: Loss | None = None,
     members: int | None = None,
-    at_once: int | None = None,
     run_dir: str | Path | None = None,
     fingerprint: Mapping[str, Any] | None = None,
     progress: bool = True,
@@ -86,9 +85,6 @@ def train(
         features: A pytree of arrays with the images along their first axis.
         members: Of an ensemble, along the parameters' first axis, each with the key of
             its own seed; all are trained by one program, and the history has means.
-        at_once: Members that take an epoch side by side, the others after them; None:
-            all. It changes speed alone: what steps read and write of eight affine
-            models exceeds a processor's cache.
         run_dir: Where checkpoints go; without it nothing is written.
         fingerprint: What must agree for a checkpoint there to be taken up.
 
@@ -131,7 +127,7 @@ def train(
                 start = time.perf_counter()
                 run_epoch = _make_epoch(own, optimizer, steps, batch_size)
                 if members is not None:
-                    run_epoch = _of_members(run_epoch, at_once or members)
+                    run_epoch = jax.vmap(run_epoch, (0, None, None, 0))
                 lowered = jax.jit(run_epoch).lower(state, features, begun, epoch_key)
                 compiled[own] = lowered.compile()
                 compile_seconds += time.perf_counter() - start
@@ -205,18 +201,6 @@ def _make_epoch(
         state, metrics = jax.lax.scan(step, state, (batches, shares, keys))
         means = jax.tree.map(jnp.mean, metrics)
         return state, {**means, "first_loss": metrics["loss"][0]}
-
-    return epoch
-
-
-def _of_members(run_epoch: Callable[..., Any], at_once: int) -> Callable[..., Any]:
-    """The epoch of members along the first axis of states and keys, so many at once."""
-
-    def epoch(states: Any, features: Any, begun: Array, keys: Array) -> Any:
-        def own(both: tuple[Any, PRNGKey]) -> Any:
-            return run_epoch(both[0], features, begun, both[1])
-
-        return jax.lax.map(own, (states, keys), batch_size=at_once)
 
     return epoch
 

@@ -172,20 +172,3 @@ def test_progress_writes_about_ten_plain_lines(capsys):
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 10
     assert lines[-1].startswith("epoch 40/40: loss ")
-
-
-def test_members_at_once_change_nothing_that_is_learned():
-    """Nor what a member draws, which is that of its own seed."""
-    many = {"mean": jnp.zeros((3, 2))}
-
-    def of_members(at_once):
-        settings, own = config(), {"members": 3, "at_once": at_once}
-        found = train(loss, many, {"x": TARGETS}, settings, progress=False, **own)
-        return np.asarray(found.params["mean"])
-
-    one = of_members(1)
-    for at_once in (2, None):
-        np.testing.assert_allclose(of_members(at_once), one, rtol=1e-5)
-    for seed in range(3):
-        alone = fitted(config(seed=seed)).params["mean"]
-        np.testing.assert_allclose(one[seed], alone, rtol=1e-5)
