@@ -45,9 +45,13 @@ ROWS: dict[str, dict[str, Any]] = {
     },
     "shifted": {
         "data": {"pad": 10, "shift": 0.1},
-        "model": {"max_shift": 0.22},
+        "model": {
+            "max_shift": 0.22,
+            "encoder": {"name": "moved-back", "units": 512},
+            "prior": MIXTURE,
+        },
         "asked": {"bound": 152.0, "shift_R2": 0.95},
-        "fit": {"epochs": 6},
+        "fit": {"epochs": 12},
     },
     "clusters": {
         "data": {"pad": 2},

@@ -49,7 +49,8 @@ class RVAE:
             for Fourier features, `skip`), or "auto": steerable where it applies.
         encoder: "turned-copy" (one layer reads K turned copies), "turned-back" (content
             is then read from the image turned back by its likeliest angles, by layers
-            of as many `units`; affine decoder, slower, closer), "dense" (`layers`),
+            of as many `units`; affine decoder, slower, closer), "moved-back" (from its
+            pixels, the shift taken back as well: for large ones), "dense" (`layers`),
             "convolutional", "group-convolution" (turns and places attended to), or
             "auto": turned-copy, or dense where the posterior has one copy.
         posterior: Of the pose: "marginal" (steerable), "enumerated" (K turned copies),

@@ -31,6 +31,11 @@ FAMILY = {
         "encoder": {"name": "turned-back", "units": 48},
         "decoder": {"name": "affine", "units": 40, "activation": "gelu"},
     },
+    "moved back": {
+        "encoder": {"name": "moved-back", "units": 48},
+        "likelihood": "bernoulli",
+        "pose": ("rotation", "shift", "scale"),
+    },
     "dense copies": {"decoder": "affine", "encoder": "dense", "prior": "vamp"},
     "convolutional": {"decoder": CONVOLUTIONAL, "encoder": CONVOLUTIONAL},
     "group convolution": {"encoder": GROUP},

@@ -29,6 +29,7 @@ CHOICES: dict[str, dict[str | None, dict[str, Any]]] = {
         "auto": {},
         "turned-copy": {},
         "turned-back": {"units": None},
+        "moved-back": {"units": None},
         "dense": {"layers": 2},
         "convolutional": {"width": 32},
         "group-convolution": {"width": 32},

@@ -141,11 +141,18 @@ class ModelConfig:
                 f"posterior={posterior!r} is of an angle; got pose={self.pose}."
                 " Take posterior='gaussian', or add 'rotation'."
             )
-        if encoder in ("group-convolution", "turned-back") and self.num_copies == 1:
+        copies = "group-convolution", "turned-back", "moved-back"
+        if encoder in copies and self.num_copies == 1:
             raise ValueError(
                 f"encoder={encoder!r} reads turned copies; got"
                 f" posterior={posterior!r}, pose={self.pose}. Take"
                 " encoder='convolutional', or posterior='enumerated' with 'rotation'."
+            )
+
+        if encoder == "moved-back" and self.prior_family == "vamp":
+            raise ValueError(
+                "encoder='moved-back' reads pixels, prior='vamp' has none of its"
+                " pseudo-images. Take prior='mixture', or encoder='turned-back'."
             )
 
     @property

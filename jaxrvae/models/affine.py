@@ -15,7 +15,7 @@ from flax import nnx
 from jaxrvae._typing import Array, Float
 from jaxrvae.geometry.grid import pixel_grid
 from jaxrvae.geometry.polar import PolarBasis, polar_coefs, turn
-from jaxrvae.geometry.pose import remove_pose, rotate
+from jaxrvae.geometry.pose import apply_pose, remove_pose, rotate
 from jaxrvae.geometry.resample import bilinear, cubic
 from jaxrvae.models.affine_networks import NUM_POSE, AffineNetworks
 from jaxrvae.models.gauge import NUM_STEPS, Gauge, drift
@@ -50,6 +50,8 @@ class AffineModel:
         posterior: The angle's family, as `PoseQuery` has it.
         reads: What the encoder does: "coefs" or "images".
         fixed_noise: Standard deviation in the images' units; 0: it is learned.
+        moved_back: Whether a reader of the content reads the pixels, moved back by the
+            whole pose, and not the polar coefficients, turned back alone.
     """
 
     basis: PolarBasis
@@ -66,6 +68,7 @@ class AffineModel:
     posterior: str = dataclasses.field(default="enumerated", metadata={"static": True})
     reads: str = dataclasses.field(default="coefs", metadata={"static": True})
     fixed_noise: float = dataclasses.field(default=0.0, metadata={"static": True})
+    moved_back: bool = dataclasses.field(default=False, metadata={"static": True})
 
     @property
     def shifted(self) -> bool:
@@ -175,9 +178,6 @@ class AffineModel:
         weights = jax.nn.softmax(logits, axis=-1)
         angle = self._angle(out[..., :3])
         both = jnp.einsum("bk,bkc->bc", weights, out[..., NUM_POSE:end])
-        if networks.reader is not None:
-            both = self._read_back(networks.reader, seen, known, logits, angle[0])
-        mean, log_std = jnp.split(both, 2, axis=-1)
         reach = max(max(self.shift_std), 1e-6)
         shift = reach * jax.vmap(rotate, (1, 0), 1)(out[..., 3:5], self.turns())
         shift *= self.free[1:3] > 0
@@ -186,6 +186,10 @@ class AffineModel:
             log_scale = SCALE_STD * out[..., end]
             log_scale_log_std = jnp.clip(out[..., end + 1] - 1.0, -7.0, 0.0)
             log_scale_log_std += np.log(SCALE_STD)
+        if networks.reader is not None:
+            pose = angle[0], shift, jnp.exp(log_scale)
+            both = self._read_back(networks.reader, features, known, logits, pose)
+        mean, log_std = jnp.split(both, 2, axis=-1)
         guess = jnp.zeros((len(mean), 0))
         if networks.guess is not None:
             pooled = jnp.einsum("bk,kbh->bh", weights, units)
@@ -207,23 +211,52 @@ class AffineModel:
     def _read_back(
         self,
         reader: ContentReader,
-        coefs: Float[Array, "batch reals"],
+        features: Features,
         known: Float[Array, "batch known"],
         logits: Float[Array, "batch turn"],
-        angle: Float[Array, "batch turn"],
+        pose: tuple[Array, Array, Array],
     ) -> Float[Array, "batch both"]:
-        """Content, mean and log std, of the image turned back by its likeliest angles.
+        """Content, mean and log std, of the image moved back by its likeliest poses.
 
         All images then lie alike, and the reader need not learn one structure at every
-        angle.
+        pose.
+
+        Args:
+            pose: Of every copy: angle, shift (unit lengths), scale.
         """
         likeliest, index = jax.lax.top_k(logits, min(NUM_READ, self.num_turns))
-        back = -jax.lax.stop_gradient(jnp.take_along_axis(angle, index, axis=1))
-        both = jnp.broadcast_to(coefs[:, None], (*back.shape, coefs.shape[1]))
-        turned = turn(both, jnp.array(self.orders), back)
-        wide = jnp.broadcast_to(known[:, None], (*back.shape, known.shape[1]))
-        found = reader(jnp.concatenate([turned, wide], axis=-1))
+
+        def chosen(values: Float[Array, "batch turn *part"]) -> Array:
+            own = index.reshape(*index.shape, *(1,) * (values.ndim - 2))
+            return jax.lax.stop_gradient(jnp.take_along_axis(values, own, axis=1))
+
+        angle, shift, scale = (chosen(part) for part in pose)
+        if self.moved_back:
+            seen = self._moved_back(features["images"], angle, shift, scale)
+        else:
+            coefs = features["coefs"][:, None]
+            both = jnp.broadcast_to(coefs, (*angle.shape, coefs.shape[2]))
+            seen = turn(both, jnp.array(self.orders), -angle)
+        wide = jnp.broadcast_to(known[:, None], (*angle.shape, known.shape[1]))
+        found = reader(jnp.concatenate([seen, wide], axis=-1))
         return jnp.einsum("bk,bkc->bc", jax.nn.softmax(likeliest, axis=-1), found)
+
+    def _moved_back(
+        self,
+        images: Float[Array, "batch height width channel"],
+        angle: Float[Array, "batch copy"],
+        shift: Float[Array, "batch copy 2"],
+        scale: Float[Array, "batch copy"],
+    ) -> Float[Array, "batch copy number"]:
+        """Standardized pixels of the images as they lie at pose zero."""
+        if self.likelihood != "gaussian":
+            images = (images - self.offset) / self.scale
+        points = pixel_grid(*self.shape[:2])
+
+        def moved(image: Array, *own: Array) -> Array:
+            return bilinear(image, apply_pose(points, *own)).ravel()
+
+        return jax.vmap(jax.vmap(moved, (None, 0, 0, 0)))(images, angle, shift, scale)
 
     def _angle(
         self, out: Float[Array, "batch turn 3"]

@@ -48,7 +48,8 @@ AFFINE_REALS = 220
 # larger, and at 20 the content of small patches still collapsed.
 MEAN_GAIN, NATURAL_MEAN_GAIN = 10.0, 300.0
 NUM_ANGLES = 96
-TURNED = ("turned-copy", "turned-back")  # encoders that read polar coefficients
+READ_BACK = ("turned-back", "moved-back")  # encoders that read content a second time
+TURNED = ("turned-copy", *READ_BACK)  # encoders that read polar coefficients
 SAMPLE = 500  # images that set the offset and the scale
 
 
@@ -113,6 +114,7 @@ def build_model(
         config.posterior_family,
         "coefs" if _encoder_family(config, shape) in TURNED else "images",
         float(fixed_noise),
+        config.encoder_family == "moved-back",
     )
 
 
@@ -202,10 +204,13 @@ def build_networks(
             model.shape if config.noise == "per-pixel" else (),
             nnx.Linear(config.hidden_dim, guess_dim, rngs=rngs) if guess_dim else None,
         )
-        if config.encoder_family == "turned-back":
+        if config.encoder_family in READ_BACK:
             units = config.setting("encoder", "units") or config.hidden_dim
-            size = 2 * len(model.orders) + known.dim
-            reader = ContentReader(size, units, config.content_dim, rngs=rngs)
+            size = 2 * len(model.orders)
+            size = int(np.prod(model.shape)) if model.moved_back else size
+            reader = ContentReader(
+                size + known.dim, units, config.content_dim, rngs=rngs
+            )
             networks.reader = nnx.data(reader)
     if known.num_energies:
         sizes = known.num_energies, config.content_dim, known.dim
