@@ -17,6 +17,15 @@ class RunError(RuntimeError):
     """A run that had to stop: one line, with where to find what was kept."""
 
 
+def number(name: str, value: object, hint: str = "") -> float:
+    """The value as a float, if it is a finite number."""
+    if isinstance(value, numbers.Real) and not isinstance(value, bool):
+        found = float(value)
+        if math.isfinite(found):
+            return found
+    raise ValueError(f"{name} must be a finite number; got {value!r}. {hint}".strip())
+
+
 def positive(name: str, value: Number, hint: str = "") -> None:
     """Refuse values that are not finite and > 0."""
     if not (math.isfinite(value) and value > 0):
@@ -67,7 +76,7 @@ def known_keys(owner: str, keys: Iterable[str], allowed: Iterable[str]) -> None:
         if key not in allowed:
             raise TypeError(
                 f"{owner} does not take {key!r}.{nearest(key, allowed)}"
-                f" It takes: {', '.join(allowed)}."
+                f" It takes: {', '.join(allowed) or 'none'}."
             )
 
 

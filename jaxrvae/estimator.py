@@ -202,7 +202,12 @@ class RVAE:
         table = patches.table if isinstance(patches, Patches) else None
         return self._read(given, table)
 
-    def check(self, patches: Patches | ndarray | None = None) -> list[str]:
+    def check(
+        self,
+        patches: Patches | ndarray | None = None,
+        labels: Any = None,
+        conditions: Any = None,
+    ) -> list[str]:
         """What looks wrong, a line each; nothing if nothing does.
 
         Posterior collapse, content that carries the pose, too many or too few content
@@ -210,12 +215,13 @@ class RVAE:
 
         Args:
             patches: Such as were trained on; None: a sample of those, kept from `fit`.
+            labels, conditions: Of these patches, as `encode` takes them.
         """
         from jaxrvae.analysis.checks import check, unexplained
 
         fitted, given = self._fitted(), self._sample
         if patches is not None:
-            given = self._checked(patches, None, None)
+            given = self._checked(patches, labels, conditions)
         if not given:
             raise ValueError("a loaded model keeps no images; call check(patches).")
         latents = self._read(given)
@@ -290,18 +296,20 @@ class RVAE:
         shape: tuple[int, int] = (9, 9),
         label: int | None = None,
         condition: float | ndarray | None = None,
+        axes: tuple[int, int] = (0, 1),
     ) -> ndarray:
         """Decoded images on a grid of the prior's quantiles.
 
         Args:
-            shape: Rows (second content, increasing upwards) and columns (first content,
-                increasing to the right); further contents at their medians.
+            shape: Rows (second axis, increasing upwards) and columns (first axis,
+                increasing to the right); `(1, 9)` traverses the first alone.
             label, condition: As `decode` takes them.
+            axes: The two contents that change; others stay at their medians.
 
         Returns:
             (rows, columns, row, col[, channel]).
         """
-        content = self._fitted().manifold_content(*shape)
+        content = self._fitted().manifold_content(*shape, axes)
         flat = content.reshape(-1, content.shape[-1])
         images = self.decode(flat, label=label, condition=condition)
         return images.reshape(*shape, *images.shape[1:])

@@ -244,6 +244,10 @@ def _finish(
     """Latents, classes, and all of it written."""
     with clock("encode"):
         latents = model.encode(patches)
+        if model.config.num_classes > 1:
+            own = latents.class_probabilities.argmax(axis=1)
+            table = latents.table.assign(model_class=own)
+            latents = dataclasses.replace(latents, table=table)
     with clock("classes"):
         classes = sort_patches(latents, config.classes)
     result = Result(
@@ -263,13 +267,21 @@ def _finish(
 
 
 def sort_patches(latents: Latents, config: ClassConfig) -> Classes:
-    """Classes of latents whose table has a column brightness."""
+    """Classes of latents whose table has a column brightness.
+
+    Those of the model, where it has such, are not merged.
+    """
     options = dataclasses.asdict(config)
-    groups = None
-    if options.pop("brightness") and config.num_classes == "auto":
-        brightness = latents.table["brightness"].to_numpy(np.float64)
-        logarithm = np.log(np.maximum(brightness, FAINTEST))
-        groups = find_groups(logarithm, seed=config.seed)
+    by_brightness, groups = options.pop("brightness"), None
+    if config.num_classes == "auto":
+        groups = np.zeros(len(latents), int)
+        if by_brightness:
+            brightness = latents.table["brightness"].to_numpy(np.float64)
+            logarithm = np.log(np.maximum(brightness, FAINTEST))
+            groups = find_groups(logarithm, seed=config.seed)
+        if "model_class" in latents.table:
+            own = latents.table["model_class"].to_numpy()
+            groups = groups * (own.max() + 1) + own
     return find_classes(latents, groups=groups, **options)
 
 

@@ -63,7 +63,52 @@ def test_decoder_that_auto_means(options, family):
         ({"pose": ("rotation", "shifts")}, "Did you mean 'shift'"),
         ({"max_shift": 0.6}, r"max_shift must lie in \[0.0, 0.5\]"),
         ({"max_shift": 0.0}, 'leave "shift" out of pose'),
-        ({"max_shift": float("nan")}, "max_shift must lie in"),
+        ({"max_shift": float("nan")}, "max_shift must be a finite number"),
+        ({"max_shift": "a"}, "max_shift must be a finite number"),
+        ({"pose": "rotation"}, r"Take \('rotation',\)"),
+        ({"pose": None}, "pose must be a tuple of names"),
+        ({"pose": ("shift", "shift")}, "each part once"),
+        ({"angle_prior": "uniform"}, "angle_prior must be settings such as"),
+        ({"shift_prior": 0.1}, "shift_prior must be settings such as"),
+        ({"pose": ("rotation",), "shift_prior": {"std": 0.1}}, "or add 'shift'"),
+        ({"likelihood": {"name": "gaussian", "noise": True}}, "finite number"),
+        ({"decoder": {"name": "coordinate", "skip": 1}}, "must be one of"),
+        ({"decoder": {"name": "convolutional", "width": 1}}, "width must be >= 2"),
+        ({"posterior": {"name": "auto", "temperature": 0.5}}, "classes='gumbel'"),
+        (
+            {"posterior": {"name": "enumerated", "classes": "gumbel"}},
+            "Raise num_classes, or leave classes out",
+        ),
+        (
+            {"posterior": "von_mises", "pose": ("shift",)},
+            "Take posterior='gaussian', or add 'rotation'",
+        ),
+        (
+            {"encoder": "group-convolution", "posterior": "gaussian"},
+            "or posterior='enumerated'",
+        ),
+        ({"encoder": "moved-back", "prior": "vamp"}, "encoder='turned-back'"),
+        (
+            {"decoder": "steerable", "pose": ("rotation", "scale")},
+            "'scale' in pose. Take decoder='affine', or leave 'scale' out",
+        ),
+        ({"decoder": "steerable", "encoder": "dense"}, "encoder='turned-copy'"),
+        (
+            {
+                "decoder": "steerable",
+                "likelihood": {"name": "gaussian", "noise": "per-pixel"},
+            },
+            "noise='learned'",
+        ),
+        (
+            {"decoder": "steerable", "shift_prior": {"std": [0.0, 0.1]}},
+            "or a small std",
+        ),
+        (
+            {"posterior": "marginal", "pose": ("rotation", "scale")},
+            "does not go with 'scale' in pose",
+        ),
+        ({"posterior": "marginal", "encoder": "dense"}, "encoder='dense'"),
         ({"decoder": "afine"}, "Did you mean 'affine'"),
         ({"likelihood": "normal"}, "likelihood must be one of"),
         ({"prior": "vampp"}, "Did you mean 'vamp'"),
@@ -126,9 +171,16 @@ def test_objective_settings_out_of_range(options, message, no_type_checks):
         ObjectiveConfig(**options)
 
 
+def test_auto_gives_way_to_what_steerable_cannot():
+    assert ModelConfig(shift_prior={"std": [0.0, 0.1]}).decoder_family == "affine"
+    assert ModelConfig(pose=("rotation", "scale")).decoder_family == "affine"
+
+
 def test_unknown_keys_name_the_nearest():
     with pytest.raises(TypeError, match="Did you mean 'batch_size'"):
         from_mapping(TrainingConfig, {"batchsize": 3})
+    with pytest.raises(TypeError, match="It takes: none"):
+        ModelConfig(likelihood={"name": "bernoulli", "noise": 1.0})
     with pytest.raises(TypeError, match="angle_prior does not take 'mean'"):
         ModelConfig(angle_prior={"mean": 0.0, "concentration": 1.0})
 

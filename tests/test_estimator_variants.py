@@ -132,6 +132,9 @@ def test_content_need_not_hold_what_is_given(tmp_path):
     assert np.square(images[0] - images[1]).mean() > 0.1 * new.values.var()
     with pytest.raises(ValueError, match="fitted with 1 conditions an image; got 0"):
         again.encode(new)
+    assert again.check(new, conditions=shears[1]) == told.check(
+        new, conditions=shears[1]
+    )
 
 
 @pytest.mark.very_slow
@@ -143,6 +146,11 @@ def test_manifold_follows_a_learned_prior(prior, tmp_path):
     model = fit(train, epochs=6, prior=prior)
     images = model.manifold((2, 3))
     assert images.shape == (2, 3, SIZE, SIZE)
+    turned = model.manifold((3, 2), axes=(1, 0))
+    swapped = turned[::-1].swapaxes(0, 1)[::-1]  # rows go up
+    np.testing.assert_allclose(swapped, images, atol=1e-5)
+    with pytest.raises(ValueError, match="axes must be two contents of 0 ... 1"):
+        model.manifold((2, 3), axes=(0, 2))
     assert np.isfinite(images).all()
     model.save(tmp_path / "model.npz")
     np.testing.assert_array_equal(

@@ -29,13 +29,17 @@ def check(
     found = _of_content(latents) + _of_residual(residual)
     if config.rotated:
         found += _of_angle(latents)
-    if config.shifted and np.ptp(latents.shift) > 0:
-        told = share_told(latents.content, latents.shift)
+    size = np.log(latents.scale)[:, None]
+    for has, part, values, advice in (
+        (config.shifted, "shift", latents.shift, "raise max_shift if shifts reach it,"),
+        (config.scaled, "scale", size, "leave 'scale' out of pose if all are alike,"),
+    ):
+        told = share_told(latents.content, values) if has and np.ptp(values) else 0.0
         if told > CARRIED:
             found.append(
-                f"content carries the shift: it tells {100 * told:.0f} % of its"
-                f" variance ({information(told):.1f} nats). Raise max_shift if shifts"
-                " reach it, centre the patches better, or train longer."
+                f"content carries the {part}: it tells {100 * told:.0f} % of its"
+                f" variance ({information(told):.1f} nats). Centre the patches better,"
+                f" {advice} or train longer."
             )
     return found
 

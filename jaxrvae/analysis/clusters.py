@@ -22,8 +22,9 @@ class Classes:
     Attributes:
         latents: The latents with their `class_probabilities` filled.
         table: A row a class: class, count, share, probability (mean, of the class's
-            own patches), components (Gaussians merged in it), content_0 ... (of its
-            typical patch: where the class is densest).
+            own patches), components (Gaussians merged in it), symmetry (the order that
+            most of its patches have), content_0 ... (of its typical patch: where the
+            class is densest).
         bic: A row a number of components tried: group, num_components, bic (the lower,
             the better), smallest (patches in the smallest component), chosen.
     """
@@ -155,6 +156,10 @@ def _ordered(
             "share": counts / len(labels),
             "probability": sums / np.maximum(counts, 1),
             "components": sizes[order],
+            "symmetry": [
+                np.bincount(latents.symmetry[labels == i], minlength=2).argmax()
+                for i in range(number)
+            ],
         }
     )
     content = np.asarray(latents.content, np.float64)

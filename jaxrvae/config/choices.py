@@ -7,7 +7,7 @@ right; what a mapping leaves out keeps its default.
 from collections.abc import Mapping
 from typing import Any
 
-from jaxrvae._checks import known_keys, one_of, positive, whole
+from jaxrvae._checks import known_keys, number, one_of, positive, whole
 
 Choice = str | Mapping[str, Any] | None
 
@@ -74,6 +74,12 @@ def checked(option: str, given: Choice) -> Choice:
     known_keys(f"{option}={given['name']!r}", own, known)
     for name, value in own.items():
         _check_setting(f"{option}'s {name}", name, value)
+    if "temperature" in own and own.get("classes") != "gumbel":
+        raise ValueError(
+            f"{option}'s temperature is of drawn classes; got classes="
+            f"{own.get('classes', 'enumerated')!r}. Take classes='gumbel', or leave"
+            " temperature out."
+        )
     return {"name": given["name"], **own} if own else given["name"]
 
 
@@ -94,14 +100,16 @@ def setting(option: str, given: Choice, name: str, meant: str | None = None) -> 
 
 
 def _check_setting(label: str, name: str, value: Any) -> None:
-    if name in ("layers", "components", "width", "units"):
+    if name in ("layers", "components", "units"):
         whole(label, value, 1)
+    elif name == "width":
+        whole(label, value, 2, "32 suits most images.")
     elif name == "features":
         whole(label, value, 0, "0 is none.")
     elif name == "activation":
         one_of(label, value, ("tanh", "gelu"))
     elif name == "skip":
-        one_of(label, value, (True, False))
+        one_of(label, value if isinstance(value, bool) else None, (True, False))
     elif name == "classes":
         one_of(label, value, ("enumerated", "gumbel"))
     elif name == "temperature":
@@ -109,4 +117,4 @@ def _check_setting(label: str, name: str, value: Any) -> None:
     elif isinstance(value, str):
         one_of(label, value, ("learned", "per-pixel"), "Or a standard deviation.")
     else:
-        positive(label, value, "Or 'learned', or 'per-pixel'.")
+        positive(label, number(label, value), "Or 'learned', or 'per-pixel'.")

@@ -13,6 +13,11 @@ Config = TypeVar("Config")
 def from_mapping(kind: type[Config], values: Mapping[str, Any]) -> Config:
     """The config with these values; unknown keys raise and suggest the nearest."""
     names = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    if not isinstance(values, Mapping):
+        raise ValueError(
+            f"{kind.__name__} must be a mapping of settings such as {names[0]};"
+            f" got {values!r}."
+        )
     known_keys(kind.__name__, values, names)
     return kind(**values)
 

@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from jaxrvae._checks import between, one_of, positive, whole
+from jaxrvae._checks import between, number, one_of, positive, whole
 from jaxrvae.config.choices import (
     Choice,
     checked,
     name_of,
     setting,
 )
-from jaxrvae.config.pose_priors import checked_angle_prior, checked_shift_prior
+from jaxrvae.config.pose_priors import SHARE, checked_angle_prior, checked_shift_prior
 
 POSE = ("rotation", "shift", "scale")
 ENCODED = ("gaussian", "von_mises", "projected_normal")  # the angle has one mode
@@ -41,7 +41,7 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         keep = object.__setattr__
-        keep(self, "pose", tuple(self.pose))
+        keep(self, "pose", _checked_pose(self.pose))
         whole("content_dim", self.content_dim, 1, "2 makes maps one can look at.")
         whole("num_turns", self.num_turns, 2, "8 suits most images.")
         whole("hidden_dim", self.hidden_dim, 1)
@@ -49,9 +49,8 @@ class ModelConfig:
         whole("seed", self.seed, 0)
         for name in ("content_dim", "num_turns", "hidden_dim", "num_classes", "seed"):
             keep(self, name, int(getattr(self, name)))
-        for part in self.pose:
-            one_of("pose", part, POSE)
-        between("max_shift", self.max_shift, 0.0, 0.5, "It is a share of the field.")
+        keep(self, "max_shift", number("max_shift", self.max_shift, SHARE))
+        between("max_shift", self.max_shift, 0.0, 0.5, SHARE)
         if "shift" in self.pose:
             positive("max_shift", self.max_shift, 'Or leave "shift" out of pose.')
         for name in ("decoder", "encoder", "posterior", "likelihood", "prior"):
@@ -85,56 +84,47 @@ class ModelConfig:
                 " Raise num_classes, or leave classes out."
             )
 
-    def _check_steerable(self) -> None:
-        def refuse(option: str, way_out: str) -> None:
-            raise ValueError(
-                f"decoder='steerable' does not go with {option}. {way_out}"
-            )
-
+    def _not_steerable(self) -> tuple[str, str] | None:
+        """The first option that the steerable decoder does not go with; a way out."""
+        prior, encoder = self.shift_prior, name_of(self.encoder)
+        posterior = name_of(self.posterior)
         if self.likelihood_kind not in STEERABLE:
-            refuse(
-                f"likelihood={self.likelihood_kind!r}",
-                "Take decoder='affine', or likelihood='poisson' or 'gaussian'.",
-            )
+            way = "likelihood='poisson' or 'gaussian'"
+            return f"likelihood={self.likelihood_kind!r}", way
         if self.noise == "per-pixel":
-            refuse("noise='per-pixel'", "Take decoder='affine', or noise='learned'.")
+            return "noise='per-pixel'", "noise='learned'"
         if not self.rotated:
-            refuse(
-                f"pose={self.pose}, it needs 'rotation'",
-                "Take decoder='affine', or add 'rotation'.",
-            )
+            return f"pose={self.pose}, it needs 'rotation'", "add 'rotation'"
         if self.scaled:
-            refuse("'scale' in pose", "Take decoder='affine', or leave 'scale' out.")
+            return "'scale' in pose", "leave 'scale' out"
         if self.shifted and self.max_shift > 0.2:
-            refuse(
-                f"max_shift={self.max_shift}, it takes up to 0.2",
-                "Take decoder='affine'.",
-            )
-        if self.shift_prior is not None and 0.0 in np.atleast_1d(
-            self.shift_prior["std"]
-        ):
-            refuse(
-                "a shift_prior of 0 along an axis",
-                "Take decoder='affine', or a small std.",
-            )
-        if name_of(self.encoder) not in ("auto", "turned-copy"):
-            refuse(
-                f"encoder={name_of(self.encoder)!r}",
-                "Take decoder='affine', or encoder='turned-copy'.",
-            )
-        if name_of(self.posterior) not in ("auto", "marginal"):
-            refuse(
-                f"posterior={name_of(self.posterior)!r}",
-                "Take decoder='affine', or posterior='marginal'.",
+            return f"max_shift={self.max_shift}, it takes up to 0.2", "max_shift=0.2"
+        if prior is not None and 0.0 in np.atleast_1d(prior["std"]):
+            return "a shift_prior of 0 along an axis", "a small std"
+        if encoder not in ("auto", "turned-copy"):
+            return f"encoder={encoder!r}", "encoder='turned-copy'"
+        if posterior not in ("auto", "marginal"):
+            return f"posterior={posterior!r}", "posterior='marginal'"
+        return None
+
+    def _check_steerable(self) -> None:
+        found = self._not_steerable()
+        if found is not None:
+            raise ValueError(
+                f"decoder='steerable' does not go with {found[0]}."
+                f" Take decoder='affine', or {found[1]}."
             )
 
     def _check_posed(self) -> None:
         posterior, encoder = name_of(self.posterior), name_of(self.encoder)
         family = self.decoder_family
         if posterior == "marginal":
+            cause, way = f"decoder={family!r}", "decoder='steerable'"
+            if self.decoder == "auto":
+                cause, way = self._not_steerable() or (cause, way)
             raise ValueError(
-                f"posterior='marginal' does not go with decoder={family!r};"
-                " take posterior='enumerated' or decoder='steerable'."
+                f"posterior='marginal' is of the steerable decoder, which does not go"
+                f" with {cause}. Take posterior='enumerated', or {way}."
             )
         if posterior in ("von_mises", "projected_normal") and not self.rotated:
             raise ValueError(
@@ -148,7 +138,6 @@ class ModelConfig:
                 f" posterior={posterior!r}, pose={self.pose}. Take"
                 " encoder='convolutional', or posterior='enumerated' with 'rotation'."
             )
-
         if encoder == "moved-back" and self.prior_family == "vamp":
             raise ValueError(
                 "encoder='moved-back' reads pixels, prior='vamp' has none of its"
@@ -191,15 +180,7 @@ class ModelConfig:
         """The decoder's name, with auto resolved."""
         if self.decoder != "auto":
             return name_of(self.decoder)
-        fits = (
-            self.likelihood_kind == "gaussian"
-            and self.noise != "per-pixel"
-            and self.rotated
-            and not self.scaled
-            and not (self.shifted and self.max_shift > 0.2)
-            and name_of(self.encoder) in ("auto", "turned-copy")
-            and name_of(self.posterior) in ("auto", "marginal")
-        )
+        fits = self.likelihood_kind == "gaussian" and self._not_steerable() is None
         return "steerable" if fits else "affine"
 
     @property
@@ -239,3 +220,15 @@ class ModelConfig:
             "prior": self.prior_family,
         }
         return setting(option, getattr(self, option), name, meant[option])
+
+
+def _checked_pose(pose: object) -> tuple[str, ...]:
+    """Names of `POSE`, each once at most."""
+    if isinstance(pose, str) or not isinstance(pose, Sequence):
+        way = f"({pose!r},)" if isinstance(pose, str) else "()"
+        raise ValueError(f"pose must be a tuple of names; got {pose!r}. Take {way}.")
+    for part in pose:
+        one_of("pose", part, POSE)
+    if len(set(pose)) < len(pose):
+        raise ValueError(f"pose must name each part once; got {pose!r}.")
+    return tuple(pose)

@@ -1,13 +1,11 @@
 """Settings of the pose's priors, checked."""
 
-import math
-import numbers
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from jaxrvae._checks import at_least, known_keys, positive, whole
+from jaxrvae._checks import at_least, known_keys, number, positive, whole
 
 SHARE = "It is a share of the field."
 
@@ -16,6 +14,7 @@ def checked_angle_prior(given: Mapping[str, Any] | None) -> dict[str, Any] | Non
     """Uniform (None), von Mises or wrapped normal, with `fold` equal modes."""
     if given is None:
         return None
+    _check_mapping("angle_prior", given, '{"loc": 0.0, "std": 0.5}')
     prior = dict(given)
     known_keys("angle_prior", prior, ("loc", "concentration", "std", "fold"))
     if ("concentration" in prior) == ("std" in prior):
@@ -25,7 +24,7 @@ def checked_angle_prior(given: Mapping[str, Any] | None) -> dict[str, Any] | Non
         )
     for name in ("loc", "concentration", "std"):
         if name in prior:
-            prior[name] = _number(f"angle_prior's {name}", prior[name])
+            prior[name] = number(f"angle_prior's {name}", prior[name])
     whole("angle_prior's fold", prior.get("fold", 1), 1, "The number of equal modes.")
     if "std" in prior:
         hint = "Leave angle_prior out for uniform angles."
@@ -40,6 +39,7 @@ def checked_shift_prior(given: Mapping[str, Any] | None) -> dict[str, Any] | Non
     """Normal, with `std` as a share of the field, for both axes or for [x, y]."""
     if given is None:
         return None
+    _check_mapping("shift_prior", given, '{"std": 0.05}')
     known_keys("shift_prior", given, ("std",))
     if "std" not in given:
         raise ValueError(
@@ -50,7 +50,7 @@ def checked_shift_prior(given: Mapping[str, Any] | None) -> dict[str, Any] | Non
     if isinstance(std, (Sequence, np.ndarray)) and not isinstance(std, str):
         if len(std) != 2:
             raise ValueError(f"{name} must be one number or [x, y]; got {std!r}.")
-        both = [_number(name, value, SHARE) for value in std]
+        both = [number(name, value, SHARE) for value in std]
         for value in both:
             at_least(name, value, 0.0, SHARE)
         if both == [0.0, 0.0]:
@@ -59,15 +59,11 @@ def checked_shift_prior(given: Mapping[str, Any] | None) -> dict[str, Any] | Non
                 ' Leave "shift" out of pose for no shift at all.'
             )
         return {"std": both}
-    number = _number(name, std, "Or give [x, y]. " + SHARE)
-    positive(name, number, SHARE)
-    return {"std": number}
+    width = number(name, std, "Or give [x, y]. " + SHARE)
+    positive(name, width, SHARE)
+    return {"std": width}
 
 
-def _number(name: str, value: object, hint: str = "") -> float:
-    """The value as a float, if it is a finite number."""
-    if isinstance(value, numbers.Real) and not isinstance(value, bool):
-        number = float(value)
-        if math.isfinite(number):
-            return number
-    raise ValueError(f"{name} must be a finite number; got {value!r}. {hint}".strip())
+def _check_mapping(name: str, given: object, such: str) -> None:
+    if not isinstance(given, Mapping):
+        raise ValueError(f"{name} must be settings such as {such}; got {given!r}.")

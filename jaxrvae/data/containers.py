@@ -193,7 +193,10 @@ class Latents:
         return len(self.content)
 
     def to_dataframe(self) -> pd.DataFrame:
-        """One row a patch: its table, then content_0 ..., angle, shift, class, ..."""
+        """One row a patch: its table, then content_0 ..., angle, shift, class, ...
+
+        `angle_modulo` is the angle modulo 2 pi / symmetry, nearest to zero.
+        """
         columns: dict[str, np.ndarray] = {}
         for i in range(self.content.shape[1]):
             columns[f"content_{i}"] = self.content[:, i]
@@ -201,6 +204,8 @@ class Latents:
         columns["angle"], columns["angle_std"] = self.angle, self.angle_std
         columns["angle_probability"] = self.angle_modes[:, 0, 1]
         columns["symmetry"] = self.symmetry
+        period = 2 * np.pi / self.symmetry
+        columns["angle_modulo"] = (self.angle + period / 2) % period - period / 2
         for i, axis in enumerate("xy"):
             columns[f"shift_{axis}"] = self.shift[:, i]
             columns[f"shift_std_{axis}"] = self.shift_std[:, i]

@@ -35,7 +35,12 @@ class Known:
     @property
     def dim(self) -> int:
         """Numbers that the decoder gets beside the content."""
-        return (self.num_classes if self.num_classes > 1 else 0) + self.condition_dim
+        return self.num_labels + self.condition_dim
+
+    @property
+    def num_labels(self) -> int:
+        """Of these, numbers that say the class."""
+        return self.num_classes if self.num_classes > 1 else 0
 
     @property
     def num_energies(self) -> int:
@@ -111,19 +116,39 @@ class Known:
         Args:
             label: One, or one a patch; None: 0.
             condition: One row, or one a patch, as recorded; None: the mean.
+
+        Raises:
+            ValueError: For what the model does not have, and for what does not fit.
         """
         parts, number = [np.asarray(content, np.float32)], len(content)
         if self.num_classes > 1:
-            chosen = np.broadcast_to(0 if label is None else label, (number,))
+            chosen = np.asarray(0 if label is None else label)
+            chosen = np.full(number, chosen) if chosen.ndim == 0 else chosen
+            chosen = _checked_labels(chosen, number, self.num_classes, least=0)
             parts.append(np.eye(self.num_classes, dtype=np.float32)[chosen])
+        elif np.any(label):  # 0 is the only one
+            raise ValueError(f"the model has no classes; got label={label!r}.")
         if self.condition_dim:
             middle = self.subtracted if condition is None else condition
-            row = np.asarray(middle, np.float32)
-            if self.condition_dim == 1 and row.ndim == 1:
-                row = row[:, None]
-            row = np.broadcast_to(row, (number, self.condition_dim))
-            parts.append(self._standardized(row))
+            parts.append(self._standardized(self._rows(middle, number)))
+        elif condition is not None:
+            raise ValueError("the model was fitted without conditions; got some.")
         return np.concatenate(parts, axis=1, dtype=np.float32)
+
+    def _rows(self, condition: Any, number: int) -> Float[ndarray, "n number"]:
+        """One row for all, or a row each, of finite numbers."""
+        row = np.asarray(condition, np.float32)
+        if self.condition_dim == 1 and row.ndim == 1:
+            row = row[:, None]
+        if not np.isfinite(row).all():
+            raise ValueError("condition must be finite. Leave it out for the mean.")
+        try:
+            return np.broadcast_to(row, (number, self.condition_dim))
+        except ValueError:
+            raise ValueError(
+                f"condition must be {self.condition_dim} numbers, or so many for each"
+                f" of {number} contents; got {np.shape(condition)}."
+            ) from None
 
     def _standardized(
         self, condition: Float[ndarray, "n number"]
@@ -181,21 +206,24 @@ def checked_spectra(spectra: Any, number: int) -> Float[ndarray, "n energy"]:
     return values
 
 
-def _checked_labels(labels: Any, number: int, num_classes: int) -> Int[ndarray, " n"]:
+def _checked_labels(
+    labels: Any, number: int, num_classes: int, least: int = UNKNOWN
+) -> Int[ndarray, " n"]:
     label = np.asarray(labels)
     if label.shape != (number,) or not np.issubdtype(label.dtype, np.integer):
         raise ValueError(
             f"labels must be {number} whole numbers; got {label.dtype} of shape"
-            f" {label.shape}. Take -1 where the class is not known."
+            f" {label.shape}. Give one a patch."
         )
     if num_classes == 1:
         raise ValueError(
             "labels need classes; got num_classes=1. Make the model with"
             f" num_classes={max(int(label.max()) + 1, 2)}, or leave labels out."
         )
-    if label.min() < UNKNOWN or label.max() >= num_classes:
+    if number and (label.min() < least or label.max() >= num_classes):
+        unknown = ", or be -1 where unknown" if least == UNKNOWN else ""
         raise ValueError(
-            f"labels must lie in 0 ... {num_classes - 1}, or be -1 where unknown;"
-            f" got {label.min()} ... {label.max()}. Raise num_classes."
+            f"labels must lie in 0 ... {num_classes - 1}{unknown};"
+            f" got {label.min()} ... {label.max()}. Take one of the model's classes."
         )
     return label.astype(np.int32)

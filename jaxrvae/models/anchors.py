@@ -52,6 +52,7 @@ def align(
     projection: Projection,
     content: Float[ndarray, "anchor latent"],
     images: Float[Array, "anchor height width channel"],
+    weight: Float[ndarray, " latent"] | float = 1.0,
 ) -> Gauge:
     """The gauge in which these images lie alike.
 
@@ -59,6 +60,7 @@ def align(
         model: Whose basis and grid of poses the images are compared in.
         projection: The model's own.
         images: The canonical ones of the contents.
+        weight: As `Gauge` has it.
     """
     from scipy.sparse.csgraph import breadth_first_order, minimum_spanning_tree
 
@@ -79,17 +81,18 @@ def align(
     angle = np.zeros(len(own))
     for branch, child in enumerate(order[1:]):
         angle[child] = turn[branch] + angle[parents[child]]
-    weight = 1 / (1.0 + EPSILON - likeness[rows, columns])
+    trust = 1 / (1.0 + EPSILON - likeness[rows, columns])
     residual = np.angle(np.exp(1j * (turn - angle[rows] + angle[columns])))
-    weight[np.abs(residual) > ASTRAY] = 0.0
-    angle += np.real(_settle(rows, columns, np.ones(len(rows)), residual, weight))
+    trust[np.abs(residual) > ASTRAY] = 0.0
+    angle += np.real(_settle(rows, columns, np.ones(len(rows)), residual, trust))
     # With the settled turns, a displacement common to all is left free, and is none.
     turn = angle[rows] - angle[columns]
-    shift = _settle(rows, columns, np.exp(1j * turn), move, weight)
+    shift = _settle(rows, columns, np.exp(1j * turn), move, trust)
     return Gauge(
         jnp.asarray(content, jnp.float32),
         jnp.asarray(angle, jnp.float32),
         jnp.asarray(np.stack([np.real(shift), np.imag(shift)], axis=1), jnp.float32),
+        jnp.broadcast_to(jnp.asarray(weight, jnp.float32), content.shape[1:]),
     )
 
 

@@ -80,6 +80,8 @@ def build_model(
     if steerable:  # so that a mode of the band, not a pixel, has unit spread
         scale = scale * (shape[0] * shape[1] / band(shape, frequency).sum()) ** 0.5
     fixed_noise = config.noise if isinstance(config.noise, float | int) else 0.0
+    if steerable and fixed_noise:  # the same in all channels: so is their unit
+        scale = jnp.full_like(scale, jnp.sqrt(jnp.square(scale).mean()))
     std_x, std_y = shift_stds(config.shift_prior, config.max_shift)
     longer = max(shape[:2])
     if steerable:

@@ -31,6 +31,7 @@ from jaxrvae.models.steerable import Projection, SteerableModel
 FEATURE_BYTES = 2**30  # kept on the device at most; beyond, made step by step
 PRIOR_SAMPLE = 10_000  # draws, for its quantiles
 SAMPLE = 2000  # images, at most, that set the gauge and the rest
+CLASS_WEIGHT = 1e4  # of classes in the distance to an anchor
 LEAST_REST = 1e-3  # standardized
 
 
@@ -131,16 +132,20 @@ class FittedModel:
         return found
 
     def manifold_content(
-        self, rows: int, columns: int
+        self, rows: int, columns: int, axes: tuple[int, int] = (0, 1)
     ) -> Float[ndarray, "row column latent"]:
         """Contents on a grid of the prior's quantiles, as `RVAE.manifold` lays it."""
-        content = np.zeros((rows, columns, self.config.content_dim), np.float32)
+        number = self.config.content_dim
+        if len(set(axes)) < 2 or not all(0 <= axis < max(number, 2) for axis in axes):
+            raise ValueError(
+                f"axes must be two contents of 0 ... {number - 1}; got {axes!r}."
+            )
+        content = np.zeros((rows, columns, number), np.float32)
         content[:] = self.prior_quantiles(np.array([0.5]))[0]
-        across = self.prior_quantiles((np.arange(columns) + 0.5) / columns)
-        content[..., 0] = across[:, 0]
-        if self.config.content_dim > 1:
-            upwards = self.prior_quantiles((np.arange(rows) + 0.5) / rows)[::-1, 1]
-            content[..., 1] = upwards[:, None]
+        for axis, count in zip(axes, (columns, rows), strict=True):
+            if axis < number:
+                steps = self.prior_quantiles((np.arange(count) + 0.5) / count)[:, axis]
+                content[..., axis] = steps if axis == axes[0] else steps[::-1, None]
         return content
 
     def prior_quantiles(
@@ -190,7 +195,9 @@ class FittedModel:
         canonical = canonical_images(self.model, self.graph, self.params, anchors)
         judge = aligner(self.model)
         projection = self.projection if judge is self.model else project(judge)
-        gauge = align(judge, projection, anchors, canonical)
+        weight = np.ones(inputs.shape[1])
+        weight[-self.known.dim or len(weight) :][: self.known.num_labels] = CLASS_WEIGHT
+        gauge = align(judge, projection, anchors, canonical, weight)
         return dataclasses.replace(self, gauge=gauge)
 
 

@@ -35,18 +35,24 @@ class Gauge:
     Attributes:
         angle: Radians.
         shift: Unit lengths, y up.
+        weight: Of each number of the content in what is near: large for classes, so
+            that an anchor is of the content's own class wherever there is one.
     """
 
     content: Float[Array, "anchor latent"]
     angle: Float[Array, " anchor"]
     shift: Float[Array, "anchor 2"]
+    weight: Float[Array, " latent"]
 
 
 def no_anchors(content_dim: int) -> Gauge:
     """The gauge before there are any: the decoder's own at content 0."""
     number = NUM_ANCHORS
     return Gauge(
-        jnp.zeros((number, content_dim)), jnp.zeros(number), jnp.zeros((number, 2))
+        jnp.zeros((number, content_dim)),
+        jnp.zeros(number),
+        jnp.zeros((number, 2)),
+        jnp.ones(content_dim),
     )
 
 
@@ -67,7 +73,8 @@ def drift(
         The angle (radians) and the shift (units of `generate`) at which the gauge-fixed
         image appears in the canonical one.
     """
-    nearest = jnp.argmin(jnp.square(gauge.content - content).sum(-1))
+    apart = jnp.square(gauge.content - content) @ gauge.weight
+    nearest = jnp.argmin(apart)
     start = gauge.content[nearest]
     places = (jnp.arange(NUM_STEPS) + 0.5) / NUM_STEPS
     move = (content - start) / NUM_STEPS

@@ -48,6 +48,7 @@ def write_model(
             "anchors": gauge.content,
             "anchor_angle": gauge.angle,
             "anchor_shift": gauge.shift,
+            "anchor_weight": gauge.weight,
         }
         arrays |= {f"{i}/{name}": np.asarray(value) for name, value in own.items()}
     notes = notes | {
@@ -114,7 +115,7 @@ def _from_arrays(arrays: Mapping[str, ndarray]) -> Contents:
         paths = [f"{i}/params/{name}" for name in leaf_names(fresh.params)]
         leaves = [jnp.asarray(arrays[path]) for path in paths]
         params = jax.tree.unflatten(jax.tree.structure(fresh.params), leaves)
-        names = ("anchors", "anchor_angle", "anchor_shift")
+        names = ("anchors", "anchor_angle", "anchor_shift", "anchor_weight")
         gauge = Gauge(*(jnp.asarray(arrays[f"{i}/{name}"]) for name in names))
         own = dataclasses.replace(config, seed=seed)
         changes = {"config": own, "params": params, "gauge": gauge}

@@ -117,7 +117,7 @@ class SteerableModel:
     def noise(self, networks: SteerableNetworks) -> Float[Array, ""]:
         """Standard deviation of the noise, per standardized pixel."""
         if self.fixed_noise:
-            return self.fixed_noise / self.scale.mean()
+            return self.fixed_noise / self.scale[0]  # all channels have the same
         return networks.noise
 
     @property

@@ -55,14 +55,27 @@ class Result:
         """The model's image of every class's typical content, at angle 0."""
         columns = [f"content_{i}" for i in range(self.model.config.content_dim)]
         content = self.classes.table[columns].to_numpy(np.float32)
-        return self._decode(
-            content, np.zeros(len(content)), np.zeros((len(content), 2))
-        )
+        number = len(content)
+        own = self._model_class
+        found = self.classes.labels
+        counts = [np.bincount(own[found == i], minlength=1) for i in range(number)]
+        most = [count.argmax() for count in counts]
+        pose = np.zeros(number), np.zeros((number, 2)), np.ones(number)
+        return self._decode(content, *pose, np.array(most))
 
     def rebuilt(self, rows: Int[ndarray, " n"]) -> Float[ndarray, "n ..."]:
         """The model's image of these patches, at their content and pose."""
         found = self.latents
-        return self._decode(found.content[rows], found.angle[rows], found.shift[rows])
+        codes = found.content, found.angle, found.shift, found.scale, self._model_class
+        return self._decode(*(code[rows] for code in codes))
+
+    @property
+    def _model_class(self) -> Int[ndarray, " n"]:
+        """The class that the model itself has of every patch."""
+        table = self.latents.table
+        if "model_class" not in table:
+            return np.zeros(len(table), int)
+        return table["model_class"].to_numpy()
 
     def _decode(self, *codes: ndarray) -> ndarray:
         """As many at a time as the manifold has: one compiled program serves all."""
@@ -107,5 +120,6 @@ class Result:
             )
         table.insert(3, "frames", frames)
         table.insert(4, "brightness", brightness)
+        table.pop("symmetry")
         table.insert(5, "symmetry", self.symmetry)
         return table

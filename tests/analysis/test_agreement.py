@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -78,3 +80,21 @@ def test_spread_of_the_members_is_in_the_error(reference, seen_otherwise):
     found = consensus([reference, other], ways, 0)
     assert np.median(found.angle_std) > np.median(reference.angle_std) * 1.5
     assert found.angle_std.min() >= 0.05 - 1e-6
+
+
+def test_shifts_and_scales_are_brought_to_the_terms_of_the_reference(reference):
+    """The member's canonical image lies 2 pixels to the right, and is small."""
+    rng = np.random.default_rng(3)
+    shift = rng.normal(0, 3, (NUMBER, 2))
+    own = dataclasses.replace(reference, shift=shift, scale=np.full(NUMBER, 1.1))
+    x, y = 2 * np.cos(own.angle), -2 * np.sin(own.angle)  # y is down
+    noise = 0.2 * rng.standard_normal((NUMBER, 2))
+    moved = shift - np.stack([x, y], axis=1) + noise
+    other = dataclasses.replace(own, shift=moved, scale=np.full(NUMBER, 0.9))
+    ways = [align(own, own), align(other, own)]
+    np.testing.assert_allclose(ways[1].scale(other, own), 1.1, rtol=1e-6)
+    found = consensus([own, other], ways, 0)
+    # half of the noise, and what 30 neighbours leave of its mean
+    off = np.std(found.shift - shift - noise / 2)
+    assert off < 0.2 / np.sqrt(30)
+    assert np.median(found.shift_std) > np.median(own.shift_std)

@@ -45,6 +45,10 @@ def test_content_that_carries_angle_or_shift(good):
     assert check(carried, WHITE, ModelConfig(pose=("shift",))) == []
     moved = dataclasses.replace(good, shift=2 * good.content)
     assert "content carries the shift" in check(moved, WHITE, BOTH)[0]
+    grown = dataclasses.replace(good, scale=np.exp(0.1 * good.content[:, 0]))
+    scaled = ModelConfig(pose=("rotation", "scale"))
+    assert "content carries the scale" in check(grown, WHITE, scaled)[0]
+    assert check(grown, WHITE, BOTH) == []
 
 
 def test_angles_that_nothing_tells(good):

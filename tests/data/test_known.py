@@ -75,3 +75,24 @@ def test_conditions_may_be_missing_where_they_were_when_fitted():
     np.testing.assert_allclose([mean[0, 0], std[0, 0]], [2.0, 1.0], rtol=1e-6)
     with pytest.raises(ValueError, match="cannot infer those"):
         learn_known(1, [1.0, 2.0, 3.0], 3).arrays(None, [np.nan, 1.0, 1.0], 3)
+
+
+CLASSES_AND_NUMBERS = Known(3, (0.0, 1.0), (1.0, 2.0))
+
+
+@pytest.mark.parametrize(
+    ("known", "label", "condition", "message"),
+    [
+        (CLASSES_AND_NUMBERS, -1, None, "labels must lie in 0 ... 2; got -1"),
+        (CLASSES_AND_NUMBERS, 3, None, "labels must lie in 0 ... 2"),
+        (CLASSES_AND_NUMBERS, 1.0, None, "whole numbers"),
+        (CLASSES_AND_NUMBERS, np.zeros(5, int), None, "labels must be 4 whole"),
+        (CLASSES_AND_NUMBERS, 1, np.zeros(3), "condition must be 2 numbers"),
+        (CLASSES_AND_NUMBERS, 1, np.array([0.0, np.nan]), "must be finite"),
+        (Known(), 1, None, "no classes"),
+        (Known(), None, 0.5, "fitted without conditions"),
+    ],
+)
+def test_what_the_decoder_cannot_take_is_refused(known, label, condition, message):
+    with pytest.raises(ValueError, match=message):
+        known.inputs(np.zeros((4, 2)), label, condition)

@@ -46,10 +46,25 @@ def test_drift_goes_on_from_the_nearest_anchor():
         jnp.stack([jnp.zeros(2), near]),
         jnp.array([2.0, 0.8 * near[0]]),
         jnp.array([[0.0, 3.0], [0.2 * near[1], 0.0]]),
+        jnp.ones(2),
     )
     angle, shift = drift(canonical, generate, gauge, jnp.array([1.0, 0.5]))
     np.testing.assert_allclose(angle, 0.8, atol=1e-3)
     np.testing.assert_allclose(shift, [0.1, 0.0], atol=1e-3)
+
+
+def test_nearest_anchor_is_of_the_own_class():
+    def canonical(z):  # z[1] is 0 or 1: of one class or of the other
+        return cloud(0.8 * z[0], jnp.zeros(2))
+
+    gauge = Gauge(
+        jnp.array([[0.9, 1.0], [-1.0, 0.0]]),
+        jnp.array([0.72 + 2.0, -0.8]),
+        jnp.zeros((2, 2)),
+        jnp.array([1.0, 1e4]),
+    )
+    angle, _ = drift(canonical, generate, gauge, jnp.array([1.0, 0.0]))
+    np.testing.assert_allclose(angle, 0.8, atol=1e-2)
 
 
 def test_a_change_of_shape_alone_is_no_drift():

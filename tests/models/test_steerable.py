@@ -5,9 +5,12 @@ import pytest
 from flax import nnx
 from scipy import ndimage
 
+from jaxrvae.config import ModelConfig
+from jaxrvae.data.known import Known
 from jaxrvae.geometry.band import band, place_ticks
 from jaxrvae.geometry.polar import fourier_bessel, turn
 from jaxrvae.models import apply
+from jaxrvae.models.build import build_model, build_networks
 from jaxrvae.models.steerable import (
     FINER,
     SteerableModel,
@@ -164,3 +167,14 @@ def test_content_read_finely_is_the_same_after_a_fine_turn():
         first, second = (read(model, networks, f, fine) for f in (found, turned))
         apart = np.abs(first.content - second.content).max()
         assert apart < 1e-5 if fine else apart > 1e-4, apart
+
+
+def test_fixed_noise_is_the_same_in_every_channel():
+    """In the images' units, however the channels differ in spread."""
+    images = np.asarray(blobs(50, channels=2)) * np.array([1.0, 50.0])
+    noise = {"name": "gaussian", "noise": 2.0}
+    config = ModelConfig(pose=("rotation",), likelihood=noise)
+    model = build_model(config, images)
+    assert isinstance(model, SteerableModel)
+    networks = build_networks(model, config, images, Known(), nnx.Rngs(0))
+    np.testing.assert_allclose(model.noise(networks) * model.scale, 2.0, rtol=1e-6)
