@@ -27,7 +27,7 @@ test: $(STAMP)
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --durations=10 $(ARGS)
 
 test-very-slow: $(STAMP)
-	$(BIN)/python -m pytest -m very_slow -n $(JOBS) $(ARGS) || [ $$? -eq 5 ]  # 5: there are none
+	$(BIN)/python -m pytest -m very_slow -n $(JOBS) --durations=15 $(ARGS) || [ $$? -eq 5 ]  # 5: there are none
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -43,6 +43,8 @@ FAMILY = {
     "Gumbel": {"num_classes": 5, "posterior": GUMBEL},
     "Gumbel, affine": {"num_classes": 5, "posterior": GUMBEL, "decoder": "affine"},
     "noise of every pixel": {"likelihood": {"name": "gaussian", "noise": "per-pixel"}},
+    "grey levels": {"likelihood": "continuous-bernoulli", "decoder": "steerable"},
+    "counts read out": {"likelihood": "poisson-gaussian"},
     "fixed noise": {"likelihood": {"name": "gaussian", "noise": 0.3}},
     "shift prior": {"shift_prior": {"std": [0.05, 0.02]}},
 }
@@ -93,6 +95,23 @@ def test_patches_of_any_shape_and_channels(options, channels):
     model = fit(values.astype(np.float32), 2, **options)
     assert model.reconstruct(values[:4]).shape[:3] == (4, SIZE, 13)
     assert model.decode(np.zeros((3, 2)), angle=0.5).shape[:3] == (3, SIZE, 13)
+
+
+@pytest.mark.very_slow
+def test_large_patches_go_through_convolutions():
+    patches = simulate("glyphs", seed=0, num_images=20, size=96, shift=0.0)
+    options = {"pose": ("rotation",), "posterior": "gaussian"}
+    model = fit(patches, 2, decoder=CONVOLUTIONAL, **options)
+    assert model.reconstruct(patches[:2]).shape == (2, 96, 96)
+
+
+@pytest.mark.very_slow
+def test_more_samples_are_a_tighter_bound():
+    """The importance-weighted bound is trained on, and its loss is that bound."""
+    images, options = glyphs(120, shift=0.0), {"pose": ("rotation",)}
+    many = fit(images, 6, {"objective": {"num_samples": 4}}, **options)
+    one = fit(images, 6, **options)
+    assert many.history["loss"].iloc[-1] < one.history["loss"].iloc[-1]
 
 
 @pytest.mark.very_slow

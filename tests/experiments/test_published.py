@@ -239,10 +239,15 @@ def test_the_four_windows_and_their_steps():
 
 @pytest.mark.very_slow
 @pytest.mark.usefixtures("quick_to_compile")
-@pytest.mark.parametrize("name", [n for n in NAMES if n != "pyroved_ved"])
-def test_each_trains_two_steps(name):
+@pytest.mark.parametrize(
+    ("name", "study"),
+    [(name, 0) for name in NAMES if name != "pyroved_ved"]
+    + [("kalinin2020_stem", "class-conditioned"), ("kalinin2020_stem", "skip")],
+)
+def test_each_trains_two_steps(name, study):
     """And `pyroved_ved` in the test below."""
-    study = toy(module(name).config())
+    studies = {study.name: study for study in module(name).sweep()}
+    study = toy(studies[study] if study else module(name).config())
     train, test = study.data(NUM_IMAGES, 0, None)
     assert min(len(train), len(test)) > 0
     model = _published.fit(study, train, progress=False)
