@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from jaxrvae.data.read import read
     from jaxrvae.estimator import RVAE
     from jaxrvae.locate.atoms import find_atoms
+    from jaxrvae.locate.domains import measure_domains
+    from jaxrvae.locate.grid import grid_points
+    from jaxrvae.locate.polarity import find_polarity
+    from jaxrvae.locate.walls import find_walls
     from jaxrvae.pipeline import run
     from jaxrvae.report import write_report
     from jaxrvae.simulate import simulate
@@ -35,6 +39,10 @@ __all__ = [
     "cut_patches",
     "find_atoms",
     "find_classes",
+    "find_polarity",
+    "find_walls",
+    "grid_points",
+    "measure_domains",
     "read",
     "run",
     "simulate",
@@ -50,6 +58,10 @@ _HOMES = {
     "cut_patches": "jaxrvae.data.patches",
     "find_atoms": "jaxrvae.locate.atoms",
     "find_classes": "jaxrvae.analysis.clusters",
+    "find_polarity": "jaxrvae.locate.polarity",
+    "find_walls": "jaxrvae.locate.walls",
+    "grid_points": "jaxrvae.locate.grid",
+    "measure_domains": "jaxrvae.locate.domains",
     "read": "jaxrvae.data.read",
     "run": "jaxrvae.pipeline",
     "simulate": "jaxrvae.simulate",
