@@ -53,7 +53,7 @@ from experiments._published import (
 )
 from experiments.atomai_rvae import MODEL
 from jaxrvae.config import TrainingConfig
-from jaxrvae.pipeline import with_brightness
+from jaxrvae.locate.windows import with_brightness
 
 WINDOW = 24  # pixels
 FRAME = 256  # pixels along each side, at most, of the simulated ones

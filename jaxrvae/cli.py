@@ -84,6 +84,11 @@ def _add_run(verbs: Any, name: str) -> None:
     parser.add_argument(
         "--config", metavar="YAML", help="settings; options here override them"
     )
+    parser.add_argument(
+        "--kind",
+        choices=["auto", "stem", "pfm"],
+        help="find atoms, or domain walls; default: what the files are",
+    )
     _add_input(parser)
     parser.add_argument(
         "--window", type=float, metavar="NM", help="side of a patch; default 1.0"
@@ -231,8 +236,9 @@ def _run(options: argparse.Namespace) -> None:
         set_here = {name: v for name, v in settings.items() if v is not None}
         if set_here:
             values[group] = {**(values.get(group) or {}), **set_here}
-    if options.out is not None:
-        values["out"] = options.out
+    for name in ("kind", "out"):
+        if getattr(options, name) is not None:
+            values[name] = getattr(options, name)
     run(values, progress=not options.quiet)
 
 

@@ -10,12 +10,11 @@ import numpy as np
 import pandas as pd
 
 from jaxrvae._checks import DataError
-from jaxrvae.config import PatchConfig, TrainingConfig
+from jaxrvae.config import TrainingConfig, run_config
 from jaxrvae.data.containers import Frames
 from jaxrvae.data.read import read
 from jaxrvae.estimator import RVAE
-from jaxrvae.locate.atoms import find_atoms
-from jaxrvae.pipeline import cut, with_brightness
+from jaxrvae.pipeline import cut, locate, open_movie
 from jaxrvae.report.store import write_bytes
 from jaxrvae.simulate import simulate
 from jaxrvae.training.checkpoint import write_atomically
@@ -79,17 +78,16 @@ def encode_files(
     fitted, out = RVAE.load(model), Path(out)
     if out.suffix not in (".parquet", ".csv"):
         raise DataError(f"{out}: expected a name in .parquet or .csv. Change --out.")
-    movie = read(list(files), channel=channel, pixel_size=pixel_size)
-    cutting = fitted.metadata.get("patches")
-    if cutting is None:
-        latents = fitted.encode(movie.values).to_dataframe()
+    source = {"files": list(files), "channel": channel, "pixel_size": pixel_size}
+    settings = fitted.metadata.get("run")
+    if settings is None:
+        images = read(list(files), channel=channel, pixel_size=pixel_size)
+        latents = fitted.encode(images.values).to_dataframe()
     else:
+        movie, config = open_movie(run_config({"input": source, **settings}))
         if progress:
-            sys.stderr.write(f"read {len(movie)} frames; looking for atoms\n")
-        atoms = with_brightness(find_atoms(movie))
-        names = ("size", "window", "normalize")
-        settings = PatchConfig(**{name: cutting[name] for name in names})
-        latents = fitted.encode(cut(movie, atoms, settings)).to_dataframe()
+            sys.stderr.write(f"read {len(movie)} frames\n")
+        latents = fitted.encode(cut(*locate(movie, config), config)).to_dataframe()
     out.parent.mkdir(parents=True, exist_ok=True)
     if out.suffix == ".csv":
         write_atomically(out, latents.to_csv(index=False))

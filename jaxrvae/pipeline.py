@@ -12,12 +12,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from jaxrvae._checks import DataError, RunError, existing_file
+from jaxrvae._checks import RunError, existing_file
 from jaxrvae.analysis.clusters import Classes, find_classes, find_groups
 from jaxrvae.config import (
     ClassConfig,
-    InputConfig,
-    PatchConfig,
     RunConfig,
     as_run_config,
     read_yaml,
@@ -25,18 +23,19 @@ from jaxrvae.config import (
     run_mapping,
     to_mapping,
 )
-from jaxrvae.data.containers import Frame, Frames, Latents, Patches
-from jaxrvae.data.patches import cut_patches
+from jaxrvae.data.containers import Frames, Latents, Patches
 from jaxrvae.data.read import read
 from jaxrvae.estimator import RVAE
 from jaxrvae.locate.atoms import find_atoms
-from jaxrvae.report.result import Result
+from jaxrvae.locate.domains import measure_domains
+from jaxrvae.locate.grid import grid_points
+from jaxrvae.locate.polarity import find_polarity
+from jaxrvae.locate.walls import find_walls
+from jaxrvae.locate.windows import Kind, cut_windows, kind_of, middles, with_brightness
+from jaxrvae.report.result import NOUNS, Result
 from jaxrvae.report.store import versions, write_result
 from jaxrvae.simulate import simulate
 
-WINDOW = 1.0  # nm
-WINDOW_SPACINGS = 7.0  # the same in distances of neighbours, where nm are not known
-MOST_PIXELS = 48
 FAINTEST = 0.2  # brightness below which atoms are not told apart
 DEMO = {
     "num_frames": 10,
@@ -51,11 +50,11 @@ DEMO = {
 def run(
     config: RunConfig | Mapping[str, Any] | str | Path, *, progress: bool = True
 ) -> Result:
-    """Images to atoms, patches, a fitted model, latents, classes and a report.
+    """Images to positions, patches, a fitted model, latents, classes and a report.
 
     The directory `config.out` then holds config.yaml, metrics.csv, checkpoints/,
-    model.npz, atoms.parquet, latents.parquet, classes.csv, figures/, report.html and
-    versions.json. Run again with the same settings, training goes on from the last
+    model.npz, positions.parquet, latents.parquet, classes.csv, figures/, report.html
+    and versions.json. Run again with the same settings, training goes on from the last
     checkpoint and the rest is made afresh.
 
     Args:
@@ -73,20 +72,21 @@ def run(
     say, clock = _Say(progress), _Clock()
     _refuse_other_run(out, config)
     with clock("read"):
-        movie = _movie(config.input)
-    _check_support(movie, config.patches)
-    say(f"read {len(movie)} frame{'s'[: len(movie) > 1]}; looking for atoms")
-    with clock("find atoms"):
-        atoms = with_brightness(find_atoms(movie, **dataclasses.asdict(config.locate)))
+        movie, config = open_movie(config)
+    _check_support(movie, config)
+    points = NOUNS[config.kind, config.walls.windows]
+    say(f"read {len(movie)} frame{'s'[: len(movie) > 1]}; looking for {points}")
+    with clock("find positions"):
+        movie, positions = locate(movie, config)
     with clock("cut patches"):
-        patches = cut(movie, atoms, config.patches)
+        patches = cut(movie, positions, config)
     say(
-        f"{len(atoms)} atoms, {len(patches)} patches of {patches.values.shape[1]} px"
-        f" ({patches.num_dropped} atoms too near an edge)"
+        f"{len(positions)} {points}, {len(patches)} patches of"
+        f" {patches.values.shape[1]} px ({patches.num_dropped} too near an edge)"
     )
     with clock("train"):
         model = _fit(patches, config, progress)
-    result = _finish(movie, atoms, patches, model, config, clock)
+    result = _finish(movie, positions, patches, model, config, clock)
     say(f"{len(result.classes)} classes; {out / 'report.html'}")
     return result
 
@@ -128,100 +128,76 @@ def refresh(
         config, out=str(out), classes=dataclasses.replace(config.classes, **wanted)
     )
     model = RVAE.load(out / "model.npz")
-    atoms = pd.read_parquet(existing_file(out / "atoms.parquet"))
+    positions = pd.read_parquet(existing_file(out / "positions.parquet"))
     if (out / "timings.json").exists():
         clock.seconds |= json.loads((out / "timings.json").read_text())
     with clock("read"):
-        movie = _movie(config.input)
+        movie, config = open_movie(config)
+        if config.kind == "pfm":
+            walls = config.walls
+            movie = find_polarity(movie, amplitude=walls.amplitude, phase=walls.phase)
     with clock("cut patches"):
-        patches = cut(movie, atoms, config.patches)
+        patches = cut(movie, positions, config)
     _Say(progress)(f"{len(patches)} patches; writing {out}")
-    return _finish(movie, atoms, patches, model, config, clock)
+    return _finish(movie, positions, patches, model, config, clock)
 
 
-def cut(movie: Frames, atoms: pd.DataFrame, config: PatchConfig) -> Patches:
-    """Patches around the atoms; windows and sizes that are "auto" are settled here.
+def locate(movie: Frames, config: RunConfig) -> tuple[Frames, pd.DataFrame]:
+    """Frames as patches are cut from them, and where: atoms, or windows of PFM.
 
-    Where a pixel size is not known, the window is that many typical distances of
-    neighbouring atoms, so that images of different magnification still mix.
+    Args:
+        config: Of a kind that is known.
     """
-    window, size = config.window, config.size
-    if window is None:
-        assert not isinstance(size, str), "PatchConfig asks for the size"
-        return cut_patches(movie, atoms, size, normalize=config.normalize)
-    known = all(frame.pixel_size is not None for frame in movie)
-    if window == "auto":
-        window = WINDOW if known else WINDOW_SPACINGS
-    elif not known:
-        where = next(f.name or f"frame {f.number}" for f in movie if not f.pixel_size)
-        raise DataError(
-            f"{where}: window={window:g} nm needs the pixel size, which is not known."
-            " Give it (--pixel-size), or leave the window out."
-        )
-    assert not isinstance(window, str)
-    scaled = movie if known else in_spacings(movie, atoms)
-    if size == "auto":
-        finest = min(float(frame.pixel_size or 1) for frame in scaled)
-        size = int(np.clip(window / finest // 2 * 2, 16, MOST_PIXELS))
-    assert not isinstance(size, str)
-    patches = cut_patches(scaled, atoms, size, window, normalize=config.normalize)
-    unit = {"window_unit": "nm" if known else "spacings of neighbouring atoms"}
-    return dataclasses.replace(
-        patches,
-        pixel_size=patches.pixel_size if known else None,
-        metadata={**patches.metadata, **unit},
-    )
+    if config.kind == "stem":
+        how = config.locate
+        atoms = find_atoms(movie, spacing=how.spacing, false_share=how.false_share)
+        return movie, with_brightness(atoms)
+    walls = config.walls
+    polar = find_polarity(movie, amplitude=walls.amplitude, phase=walls.phase)
+    if walls.windows == "grid":
+        return polar, grid_points(polar, walls.step)
+    return polar, find_walls(polar, spacing=walls.spacing, min_size=walls.min_size)
 
 
-def with_brightness(atoms: pd.DataFrame) -> pd.DataFrame:
-    """The atoms with a column more: intensity relative to their frame's median atom."""
-    typical = atoms.groupby("frame")["intensity"].transform("median")
-    return atoms.assign(brightness=atoms["intensity"] / typical)
+def cut(movie: Frames, positions: pd.DataFrame, config: RunConfig) -> Patches:
+    """Patches around the positions."""
+    how, kind = config.patches, _settled(config)
+    sizes = {"size": how.size, "window": how.window}
+    return cut_windows(movie, positions, kind, **sizes, normalize=how.normalize)
 
 
-def in_spacings(movie: Frames, atoms: pd.DataFrame) -> Frames:
-    """The movie with each frame's pixel size in distances of neighbouring atoms."""
-    from scipy.spatial import KDTree
-
-    def scaled(frame: Frame) -> Frame:
-        places = atoms.loc[atoms["frame"] == frame.number, ["x", "y"]].to_numpy()
-        if len(places) < 2:
-            raise DataError(
-                f"{frame.name}: expected at least 2 atoms to take the scale from; got"
-                f" {len(places)}. Give the pixel size (--pixel-size)."
-            )
-        distances = KDTree(places).query(places, k=2)[0][:, 1]
-        return dataclasses.replace(frame, pixel_size=1 / float(np.median(distances)))
-
-    return dataclasses.replace(movie, frames=tuple(scaled(frame) for frame in movie))
+def _settled(config: RunConfig) -> Kind:
+    assert config.kind != "auto", "of a movie that has been read"
+    return config.kind
 
 
-def _movie(config: InputConfig) -> Frames:
-    if config.simulate is None:
-        return read(
-            list(config.files), channel=config.channel, pixel_size=config.pixel_size
-        )
-    movie = simulate(config.simulate, config.seed, **config.options)
-    assert isinstance(movie, Frames)
-    return movie
+def open_movie(config: RunConfig) -> tuple[Frames, RunConfig]:
+    """The movie, and the settings with its kind settled."""
+    given = config.input
+    if given.simulate is None:
+        files = list(given.files)
+        movie = read(files, channel=given.channel, pixel_size=given.pixel_size)
+    else:
+        movie = simulate(given.simulate, given.seed, **given.options)
+        assert isinstance(movie, Frames)
+    kind = kind_of(movie) if config.kind == "auto" else config.kind
+    return movie, dataclasses.replace(config, kind=kind)
 
 
-def _check_support(movie: Frames, config: PatchConfig) -> None:
+def _check_support(movie: Frames, config: RunConfig) -> None:
     """Before any work: has a patch room in an image, and is its window a length?"""
-    if config.window == "auto" and any(frame.pixel_size is None for frame in movie):
+    unknown = any(frame.pixel_size is None for frame in movie)
+    if config.kind == "stem" and config.patches.window == "auto" and unknown:
         return  # it hangs on the atoms
-    kinds = {(frame.shape, frame.pixel_size): frame for frame in movie}
-    frames = dataclasses.replace(movie, frames=tuple(kinds.values()))
-    centres = [
-        (frame.number, (frame.shape[1] - 1) / 2, (frame.shape[0] - 1) / 2)
-        for frame in frames
-    ]
-    cut(frames, pd.DataFrame(centres, columns=["frame", "x", "y"]), config)
+    cut(*middles(movie), config)
 
 
 def _fit(patches: Patches, config: RunConfig, progress: bool) -> RVAE:
     model = RVAE(**to_mapping(config.model))
-    model.metadata["patches"] = dict(patches.metadata)
+    settled = {name: patches.metadata[name] for name in ("size", "window", "normalize")}
+    whole = run_mapping(config) | {"patches": settled}
+    kept = {name: whole[name] for name in ("kind", "locate", "walls", "patches")}
+    model.metadata["run"] = kept  # other images are then cut alike
     return model.fit(
         patches,
         epochs=config.training.epochs,
@@ -235,13 +211,17 @@ def _fit(patches: Patches, config: RunConfig, progress: bool) -> RVAE:
 
 def _finish(
     movie: Frames,
-    atoms: pd.DataFrame,
+    positions: pd.DataFrame,
     patches: Patches,
     model: RVAE,
     config: RunConfig,
     clock: "_Clock",
 ) -> Result:
     """Latents, classes, and all of it written."""
+    domains = None
+    if config.kind == "pfm":
+        with clock("measure domains"):
+            domains = measure_domains(movie, min_size=config.walls.min_size)
     with clock("encode"):
         latents = model.encode(patches)
         if model.config.num_classes > 1:
@@ -252,7 +232,7 @@ def _finish(
         classes = sort_patches(latents, config.classes)
     result = Result(
         frames=movie,
-        atoms=atoms,
+        positions=positions,
         patches=patches,
         latents=classes.latents,
         classes=classes,
@@ -260,6 +240,7 @@ def _finish(
         settings=run_mapping(config),
         versions=versions(),
         timings=clock.seconds,
+        domains=domains,
         out=Path(config.out),
     )
     write_result(result)
@@ -267,7 +248,7 @@ def _finish(
 
 
 def sort_patches(latents: Latents, config: ClassConfig) -> Classes:
-    """Classes of latents whose table has a column brightness.
+    """Classes of latents, by brightness first where their table has it.
 
     Those of the model, where it has such, are not merged.
     """
@@ -275,7 +256,7 @@ def sort_patches(latents: Latents, config: ClassConfig) -> Classes:
     by_brightness, groups = options.pop("brightness"), None
     if config.num_classes == "auto":
         groups = np.zeros(len(latents), int)
-        if by_brightness:
+        if by_brightness and "brightness" in latents.table:
             brightness = latents.table["brightness"].to_numpy(np.float64)
             logarithm = np.log(np.maximum(brightness, FAINTEST))
             groups = find_groups(logarithm, seed=config.seed)
@@ -295,7 +276,8 @@ def _refuse_other_run(out: Path, config: RunConfig) -> None:
     if not (out / "config.yaml").exists():
         return
     there, here = read_yaml(out / "config.yaml"), run_mapping(config)
-    for group in ("input", "locate", "patches", "model", "training"):
+    groups = ["input", "locate", "walls", "patches", "model", "training"]
+    for group in groups:
         for name in {**there.get(group, {}), **here[group]}:
             old, new = there.get(group, {}).get(name), here[group].get(name)
             if old != new:

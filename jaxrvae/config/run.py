@@ -10,6 +10,8 @@ from jaxrvae.config.mapping import read_yaml, to_mapping
 from jaxrvae.config.model import ModelConfig
 from jaxrvae.config.training import TrainingConfig
 
+MOVIES = ("graphene",)  # that can be simulated
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class InputConfig:
@@ -25,7 +27,7 @@ class InputConfig:
     def __post_init__(self) -> None:
         files = (self.files,) if isinstance(self.files, str) else self.files
         object.__setattr__(self, "files", tuple(str(path) for path in files))
-        one_of("simulate", self.simulate, (None, "graphene"))
+        one_of("simulate", self.simulate, (None, *MOVIES))
         if bool(self.files) == (self.simulate is not None):
             raise ValueError(
                 "input needs either files or simulate='graphene'; got "
@@ -42,6 +44,22 @@ class LocateConfig:
 
     spacing: float | None = None  # nm; None: from the images
     false_share: float = 0.01
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class WallConfig:
+    """Where windows lie on PFM frames. `jr.find_walls` documents the last fields."""
+
+    windows: Literal["walls", "grid"] = "walls"  # along the walls, or everywhere
+    step: float = 8.0  # pixels, of the grid; 1: a window around every pixel
+    spacing: float | None = None  # pixels along a wall; None: from the images
+    min_size: float | None = None  # nm; None: from the images
+    amplitude: str | None = None
+    phase: str | None = None
+
+    def __post_init__(self) -> None:
+        one_of("windows", self.windows, ("walls", "grid"))
+        positive("step", self.step, "It is in pixels.")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -84,15 +102,24 @@ CENTRED = ModelConfig(pose=("rotation",), num_turns=12)  # patches that atoms ce
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RunConfig:
-    """The whole way from images to a report."""
+    """The whole way from images to a report.
+
+    `kind`: "stem" finds atoms, "pfm" domain walls; "auto": pfm where the frames have an
+    amplitude and a phase.
+    """
 
     input: InputConfig
+    kind: Literal["auto", "stem", "pfm"] = "auto"
     locate: LocateConfig = dataclasses.field(default_factory=LocateConfig)
+    walls: WallConfig = dataclasses.field(default_factory=WallConfig)
     patches: PatchConfig = dataclasses.field(default_factory=PatchConfig)
     model: ModelConfig = CENTRED
     training: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)
     classes: ClassConfig = dataclasses.field(default_factory=ClassConfig)
     out: str = "runs/latest"
+
+    def __post_init__(self) -> None:
+        one_of("kind", self.kind, ("auto", "stem", "pfm"))
 
 
 def run_config(values: Mapping[str, Any]) -> RunConfig:
@@ -118,7 +145,7 @@ def run_config(values: Mapping[str, Any]) -> RunConfig:
     groups: dict[str, Any] = {"input": InputConfig(**values["input"])}
     for name, default in base.items():
         given = values.get(name)
-        if name == "out" or given is None:
+        if name in ("kind", "out") or given is None:
             groups[name] = default if given is None else str(given)
             continue
         names = [field.name for field in dataclasses.fields(default)]

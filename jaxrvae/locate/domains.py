@@ -38,8 +38,7 @@ def measure_domains(
     Raises:
         DataError: As `find_walls`; or frames of different shapes.
     """
-    names = {"amplitude": amplitude, "phase": phase}
-    polar = find_polarity(movie, **names)
+    polar = find_polarity(movie, amplitude=amplitude, phase=phase)
     if len({frame.shape for frame in polar}) > 1:
         raise DataError(
             "expected frames of one shape, to compare them; got several. Measure them"
@@ -51,7 +50,7 @@ def measure_domains(
     for i, frame in enumerate(polar):
         unit = frame.pixel_size or 1.0
         own = walls[walls["frame"] == frame.number]
-        steps = own.groupby("wall")["arc"].agg(np.ptp)
+        arcs = np.asarray(own.groupby("wall")["arc"].max())
         seen = _fixed(polarity_field(frame, min_size).values, moved[i])
         change = np.full(2, np.nan)
         if before is not None:
@@ -59,13 +58,14 @@ def measure_domains(
             gained = both & (seen > 0) & (before <= 0)
             lost = both & (seen <= 0) & (before > 0)
             change = np.array([gained.sum() + lost.sum(), gained.sum() - lost.sum()])
-        sure = own["confidence"] > SURE
+        sure = np.asarray(own["confidence"]) > SURE
+        bend = np.abs(np.asarray(own["curvature"])[sure])
         rows.append(
             {
                 "frame": frame.number,
-                "walls": len(steps),
-                "length": float(steps.sum()) * unit,
-                "curvature": float(own.loc[sure, "curvature"].abs().median()) / unit,
+                "walls": len(arcs),
+                "length": float(arcs.sum()) * unit,
+                "curvature": float(np.median(bend)) / unit if len(bend) else np.nan,
                 "positive": float((seen[np.isfinite(seen)] > 0).mean()),
                 "displaced": float(change[0]) * unit**2,
                 "grown": float(change[1]) * unit**2,

@@ -65,7 +65,7 @@ def find_polarity(
             before = number("offset", offset, "It is in radians.")
         signed = np.real(response * np.exp(-1j * before))
         both = np.stack([signed, values[..., 0]], axis=-1).astype(np.float32)
-        notes = {**frame.metadata, "phase_offset": before}
+        notes = {**frame.metadata, "phase_offset": before, "signed": True}
         found.append(dataclasses.replace(frame, source=both, metadata=notes))
     return dataclasses.replace(movie, frames=tuple(found), channels=CHANNELS)
 
@@ -116,7 +116,10 @@ def _picked(movie: Frames) -> Frames:
         else:
             size = np.abs(signed)
         both: Float[np.ndarray, "row col 2"] = np.stack([signed, size], axis=-1)
-        return dataclasses.replace(frame, source=both.astype(np.float32))
+        notes = {**frame.metadata, "signed": True}
+        return dataclasses.replace(
+            frame, source=both.astype(np.float32), metadata=notes
+        )
 
     if movie.channels == CHANNELS:
         return movie

@@ -11,6 +11,7 @@ from jaxrvae.viz.content import angle_roses, content_scatter
 from jaxrvae.viz.images import class_images, manifold_figure, reconstructions
 from jaxrvae.viz.maps import class_map, gallery, latent_maps
 from jaxrvae.viz.training import training_history
+from jaxrvae.viz.walls import wall_maps
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,6 +31,10 @@ def figures(result: Result) -> "Iterator[tuple[str, Figure]]":
         frames = tuple(numbered[i] for i in small[start : start + GALLERY])
         name = "gallery" if len(small) <= GALLERY else f"gallery_{part + 1}"
         yield name, gallery(dataclasses.replace(movie, frames=frames), latents)
+    if "wall" in result.positions:
+        shown = [movie[i] for i in spread(len(movie), MOST_FRAMES)]
+        some = dataclasses.replace(movie, frames=tuple(shown))
+        yield "walls", wall_maps(some, result.positions)
     yield "classes", class_images(result.patches, latents, result.class_images)
     yield "content", content_scatter(latents)
     yield "angles", angle_roses(latents, result.symmetry)
@@ -46,7 +51,7 @@ def figures(result: Result) -> "Iterator[tuple[str, Figure]]":
     yield "training", training_history(result.model.history)
     for index in spread(len(movie), MOST_FRAMES):
         frame = movie[index]
-        yield f"classes_{frame.number:04d}", class_map(frame, latents, result.atoms)
+        yield f"classes_{frame.number:04d}", class_map(frame, latents, result.positions)
         yield (
             f"latents_{frame.number:04d}",
             latent_maps(frame, latents, result.symmetry),

@@ -71,7 +71,9 @@ def _words(result: Result) -> dict[str, Any]:
         "num_small": min(GALLERY * MOST_GALLERIES, len(movie)),
         "large": [frame.number for frame in movie],
         "num_classes": len(classes),
-        "by_brightness": settings.get("classes", {}).get("brightness", False),
+        "brightness": "brightness" in classes,
+        "by_brightness": "brightness" in classes
+        and settings.get("classes", {}).get("brightness", False),
         "bic": [
             {**row, "bic": f"{row['bic']:,.0f}"}
             for row in result.classes.bic.to_dict("records")
@@ -81,7 +83,9 @@ def _words(result: Result) -> dict[str, Any]:
         "timings": dict(result.timings),
         "total": sum(result.timings.values()),
         "dropped": patches.num_dropped,
-        "num_atoms": len(result.atoms),
+        "num_positions": len(result.positions),
+        "noun": result.noun,
+        "domains": _domains(result),
         "model": result.model,
         "history": result.model.history,
     }
@@ -102,13 +106,13 @@ def _facts(result: Result) -> list[tuple[str, str]]:
     """The key figures, in reading order."""
     movie, patches, latents = result.frames, result.patches, result.latents
     history = result.model.history
-    share = patches.num_dropped / max(len(result.atoms), 1)
+    share = patches.num_dropped / max(len(result.positions), 1)
     size = patches.values.shape[1]
     side = _window(patches)
     return [
         ("frames", f"{len(movie)}"),
         ("pixel size", _pixel_sizes(result)),
-        ("atoms found", f"{len(result.atoms):,}"),
+        (f"{result.noun} found", f"{len(result.positions):,}"),
         ("patches", f"{len(patches):,}"),
         ("without full support", f"{patches.num_dropped:,} ({share:.0%}), left out"),
         ("window", f"{side}, {size} × {size} px"),
@@ -146,7 +150,7 @@ def _pixel_sizes(result: Result) -> str:
 
 
 def _files(result: Result) -> list[dict[str, str]]:
-    counts = Counter(result.atoms["frame"].tolist())
+    counts = Counter(result.positions["frame"].tolist())
     kept = Counter(result.latents.table["frame"].tolist())
     rows = []
     for frame in result.frames[:MOST_FILES]:
@@ -170,11 +174,35 @@ def _files(result: Result) -> list[dict[str, str]]:
                 "shape": f"{height} × {width}",
                 "pixel": pixel,
                 "field": field,
-                "atoms": str(counts[frame.number]),
+                "found": str(counts[frame.number]),
                 "patches": str(kept[frame.number]),
             }
         )
     return rows
+
+
+def _domains(result: Result) -> list[dict[str, str]]:
+    """Rows of the table of domains, in words; none where there is none."""
+    if result.domains is None:
+        return []
+    known = all(frame.pixel_size is not None for frame in result.frames)
+    unit = "nm" if known else "px"
+
+    def number(value: float, text: str) -> str:
+        return "" if np.isnan(value) else f"{value:,.4g} {text}".strip()
+
+    return [
+        {
+            "frame": str(int(row["frame"])),
+            "walls": str(int(row["walls"])),
+            "length": number(row["length"], unit),
+            "radius": number(1 / max(row["curvature"], 1e-9), unit),
+            "positive": f"{row['positive']:.1%}",
+            "displaced": number(row["displaced"], f"{unit}²"),
+            "grown": number(row["grown"], f"{unit}²"),
+        }
+        for row in result.domains.to_dict("records")
+    ]
 
 
 def _class_row(row: dict[str, Any]) -> dict[str, str]:
@@ -185,7 +213,7 @@ def _class_row(row: dict[str, Any]) -> dict[str, str]:
         "count": f"{row['count']:,}",
         "share": f"{row['share']:.1%}",
         "frames": str(row["frames"]),
-        "brightness": f"{row['brightness']:.2f}",
+        "brightness": f"{row.get('brightness', np.nan):.2f}",
         "symmetry": "none" if row["symmetry"] == 1 else f"{row['symmetry']}-fold",
         "probability": f"{row['probability']:.2f}",
         "content": ", ".join(f"{value:+.2f}" for value in contents),

@@ -16,6 +16,12 @@ from jaxrvae.data.containers import Frames, Latents, Patches
 from jaxrvae.estimator import RVAE
 
 MANIFOLD = (9, 9)  # rows, columns
+NOUNS = {
+    ("stem", "walls"): "atoms",
+    ("stem", "grid"): "atoms",
+    ("pfm", "walls"): "points along domain walls",
+    ("pfm", "grid"): "points of a grid",
+}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -23,17 +29,19 @@ class Result:
     """Images, atoms, patches, latents, classes and the model of one run.
 
     Attributes:
-        atoms: All that were found, as `find_atoms` gives them, with a column brightness
-            (intensity relative to the median atom of the frame).
+        positions: All that were found: atoms, as `find_atoms` gives them, with a column
+            brightness (intensity relative to the median atom of the frame); or points
+            along domain walls, as `find_walls` gives them; or of a grid.
         latents: Of the patches, with their class probabilities.
         settings: The run's configuration, nested plain values.
         versions: Of the program and of what it is built on.
         timings: Seconds by step.
+        domains: Of PFM frames, as `measure_domains` gives them; else None.
         out: The directory that holds it, or None.
     """
 
     frames: Frames
-    atoms: pd.DataFrame
+    positions: pd.DataFrame
     patches: Patches
     latents: Latents
     classes: Classes
@@ -41,7 +49,14 @@ class Result:
     settings: Mapping[str, Any]
     versions: Mapping[str, str]
     timings: Mapping[str, float]
+    domains: pd.DataFrame | None = None
     out: Path | None = None
+
+    @property
+    def noun(self) -> str:
+        """What the positions are, in the plural."""
+        windows = self.settings.get("walls", {}).get("windows", "walls")
+        return NOUNS[self.settings.get("kind", "stem"), windows]
 
     @functools.cached_property
     def manifold(self) -> Float[ndarray, "rows columns height width *channel"]:
@@ -102,24 +117,22 @@ class Result:
     def class_table(self) -> pd.DataFrame:
         """A row a class: as `Classes.table`, with frames, brightness and symmetry.
 
-        `frames` counts the frames in which the class occurs; `brightness` is the median
-        intensity of its atoms, relative to the median atom of their frame; `symmetry`
-        is the order of its image's rotational symmetry.
+        `frames` counts the frames in which the class occurs; `brightness`, of atoms, is
+        their median intensity relative to the median atom of their frame; `symmetry`
+        is the order of the class's image's rotational symmetry.
         """
         table = self.classes.table.copy()
         rows = self.latents.table
         labels = self.classes.labels
         numbers = rows["frame"].to_numpy()
-        relative = rows["brightness"].to_numpy()
-        frames, brightness = [], []
-        for index in range(len(table)):
-            mine = labels == index
-            frames.append(len(np.unique(numbers[mine])))
-            brightness.append(
-                float(np.median(relative[mine])) if mine.any() else np.nan
-            )
-        table.insert(3, "frames", frames)
-        table.insert(4, "brightness", brightness)
+        own = [labels == index for index in range(len(table))]
+        table.insert(3, "frames", [len(np.unique(numbers[mine])) for mine in own])
         table.pop("symmetry")
-        table.insert(5, "symmetry", self.symmetry)
+        table.insert(4, "symmetry", self.symmetry)
+        if "brightness" in rows:
+            relative = rows["brightness"].to_numpy()
+            middle = [
+                np.median(relative[mine]) if mine.any() else np.nan for mine in own
+            ]
+            table.insert(4, "brightness", middle)
         return table

@@ -25,7 +25,9 @@ def write_result(result: Result) -> None:
     write_atomically(out / "timings.json", _json(result.timings))
     write_atomically(out / "metrics.csv", result.model.history.to_csv(index=False))
     write_atomically(out / "classes.csv", result.class_table().to_csv(index=False))
-    write_bytes(out / "atoms.parquet", result.atoms.to_parquet(None))
+    write_bytes(out / "positions.parquet", result.positions.to_parquet(None))
+    if result.domains is not None:
+        write_atomically(out / "domains.csv", result.domains.to_csv(index=False))
     write_bytes(out / "latents.parquet", result.latents.to_dataframe().to_parquet(None))
     result.model.save(out / "model.npz")
     write_page(result, out / "report.html", out / "figures")

@@ -32,7 +32,7 @@ def class_map(
             WIDTH, 0.48 * WIDTH * height / width + 0.85, 1, 2
         )
         for axis in axes[0]:
-            style.show_image(axis, frame.values, frame.pixel_size)
+            style.show_frame(axis, frame)
         axes[0, 0].set_title(frame.name or f"frame {frame.number}")
         axis = axes[0, 1]
         size = _dot_size(frame, latents, WIDTH / 2)
@@ -110,7 +110,7 @@ def gallery(movie: Frames, latents: Latents) -> "Figure":
         for axis in axes.flat[len(movie) :]:
             axis.set_visible(False)
         for axis, frame in zip(axes.flat, movie, strict=False):
-            style.show_image(axis, frame.values, bar=False, alpha=0.8)
+            style.show_frame(axis, frame, bar=False, alpha=0.8)
             mine = in_frame(latents, frame.number)
             size = _dot_size(frame, latents, 0.95 * side)
             for index, share in enumerate(shares):
@@ -142,7 +142,7 @@ def _value_map(
     colors: dict[str, Any],
 ) -> Any:
     """Dots over the frame; returns their colour bar."""
-    style.show_image(axis, frame.values, frame.pixel_size, alpha=0.6)
+    style.show_frame(axis, frame, alpha=0.6)
     dots = axis.scatter(
         places["x"], places["y"], c=values, s=size, lw=0.3, ec="black", **colors
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jaxrvae._checks import DataError
+from jaxrvae.data.containers import Frame
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -94,6 +95,19 @@ def show_image(
     axis.set_xlim(-0.5, plane.shape[1] - 0.5)
     axis.set_ylim(plane.shape[0] - 0.5, -0.5)
     return shown
+
+
+def show_frame(axis: "Axes", frame: Frame, bar: bool = True, **options: Any) -> Any:
+    """A frame in grey, or, where its values have a sign that says something, in two.
+
+    Blue is negative and red is positive (`frame.metadata["signed"]`).
+    """
+    values = frame.values
+    if frame.metadata.get("signed"):
+        plane = values if values.ndim == 2 else values[..., 0]
+        top = float(np.percentile(np.abs(plane), 99)) or 1.0
+        options = {"cmap": "RdBu_r", "vmin": -top, "vmax": top} | options
+    return show_image(axis, values, frame.pixel_size, bar, **options)
 
 
 def bare(axis: "Axes") -> None:

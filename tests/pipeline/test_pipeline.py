@@ -6,11 +6,11 @@ import pandas as pd
 import pytest
 import yaml
 
-from jaxrvae import RVAE, DataError, RunError, run
+from jaxrvae import RVAE, DataError, RunError, pipeline, run
 from jaxrvae.commands import encode_files, fit_patches, write_simulation
-from jaxrvae.config import PatchConfig, RunConfig, read_yaml, run_config, run_mapping
+from jaxrvae.config import RunConfig, read_yaml, run_config, run_mapping
 from jaxrvae.data.containers import Frame, Frames
-from jaxrvae.pipeline import cut, demo_config, refresh, with_brightness
+from jaxrvae.pipeline import cut, demo_config, locate, refresh
 
 TOY = {
     "input": {
@@ -24,12 +24,12 @@ TOY = {
     "classes": {"max_classes": 3},
 }
 FILES = [
-    "atoms.parquet",
     "classes.csv",
     "config.yaml",
     "latents.parquet",
     "metrics.csv",
     "model.npz",
+    "positions.parquet",
     "report.html",
     "versions.json",
 ]
@@ -55,7 +55,7 @@ def test_directory_holds_everything(result):
 
 
 def test_atoms_are_patches_or_dropped(result):
-    assert len(result.patches) + result.patches.num_dropped == len(result.atoms)
+    assert len(result.patches) + result.patches.num_dropped == len(result.positions)
     assert len(result.latents) == len(result.patches)
     table = pd.read_parquet(result.out / "latents.parquet")
     assert {"frame", "x", "y", "content_1", "angle", "class", "offset", "scale"} <= set(
@@ -140,57 +140,57 @@ def test_patches_of_a_file_are_fitted_and_encoded(folder):
     assert RVAE.load(folder / "fit" / "model.npz").config == model.config
 
 
-def lattice(spacing, size=96, pixel_size=None, number=0):
-    """A square lattice of Gaussian atoms, and where they are."""
-    axis = np.arange(spacing, size - spacing / 2, spacing)
-    x, y = (places.ravel() for places in np.meshgrid(axis, axis))
-    rows, columns = np.mgrid[:size, :size]
-    image = np.zeros((size, size), np.float32)
-    for place in zip(x, y, strict=True):
-        square = (columns - place[0]) ** 2 + (rows - place[1]) ** 2
-        image += np.exp(-square / (2 * (0.2 * spacing) ** 2))
-    atoms = pd.DataFrame({"frame": number, "x": x, "y": y, "intensity": 1.0})
-    return Frame(image, pixel_size, f"lattice {number}", number), atoms
+SIDE = 64
 
 
-def test_window_without_pixel_size_is_in_spacings():
-    pairs = [lattice(6.0), lattice(8.0, number=1)]
-    movie = Frames(tuple(frame for frame, _ in pairs))
-    atoms = pd.concat([table for _, table in pairs], ignore_index=True)
-    patches = cut(movie, atoms, PatchConfig())
-    assert patches.pixel_size is None
-    assert patches.metadata["window"] == 7
-    assert patches.values.shape[1] == 48  # of 56 pixels, in the finer frame
-    first, second = (
-        patches.values[patches.table["frame"] == number].mean(0) for number in (0, 1)
+def stripe(number, noise=0.03):
+    """A positive stripe with wavy walls, broader from frame to frame; in degrees."""
+    rows, columns = np.mgrid[:SIDE, :SIDE]
+    middle = SIDE / 2 + 3 * np.sin(2 * np.pi * rows / SIDE)
+    field = np.tanh((12.5 + 2 * number - np.abs(columns - middle)) / 2)
+    rng = np.random.default_rng(number)
+    noisy = field + noise * (rng.normal(size=(2, SIDE, SIDE)) * [[[1]], [[1j]]]).sum(0)
+    seen = noisy * np.exp(1j * np.radians(40))
+    values = np.stack([np.abs(seen), np.degrees(np.angle(seen))], axis=-1)
+    return Frame(values.astype(np.float32), 20.0, f"scan {number}", number)
+
+
+@pytest.fixture(scope="module")
+def domains(folder):
+    """A run on PFM frames, which are told by their channels."""
+    movie = Frames((stripe(0), stripe(1)), channels=("Amplitude", "Phase"))
+    given = TOY | {"patches": {"size": 16}, "walls": {"spacing": 2.0}}
+    given |= {"input": {"files": ["scan.ibw"]}, "out": str(folder / "pfm")}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pipeline, "read", lambda files, **options: movie)
+        return run(given, progress=False)
+
+
+def test_amplitude_and_phase_are_domain_walls(domains):
+    assert domains.settings["kind"] == "pfm"
+    assert domains.patches.channels == ("polarity", "amplitude")
+    assert domains.patches.values.shape[1:] == (16, 16, 2)
+    table = pd.read_csv(domains.out / "domains.csv")
+    grown = 4 * SIDE * 20.0**2  # two pixels on either side of every row
+    assert table["grown"][1] == pytest.approx(grown, rel=0.05)
+    assert (table["walls"] == 2).all()
+    page = (domains.out / "report.html").read_text()
+    assert "points along domain walls were found" in page
+    assert "brightness" not in page.split("<h2>How it was made")[0]
+    assert (domains.out / "figures" / "walls.png").exists()
+
+
+def test_windows_on_a_grid_are_everywhere(folder):
+    movie = Frames((stripe(0),), channels=("Amplitude", "Phase"))
+    config = run_config(
+        {"input": {"files": "a"}, "kind": "pfm", "patches": {"size": 16}}
+        | {"walls": {"windows": "grid", "step": 4}}
     )
-    assert np.corrcoef(first.ravel(), second.ravel())[0, 1] > 0.98
-
-
-def test_size_is_that_of_the_window_and_48_at_most():
-    frame, atoms = lattice(6.0, pixel_size=0.05)
-    assert cut(Frames((frame,)), atoms, PatchConfig()).values.shape[1] == 20
-    fine, atoms = lattice(12.0, pixel_size=0.01)
-    patches = cut(Frames((fine,)), atoms, PatchConfig(window=0.6))
-    assert patches.values.shape[1] == 48
-    assert patches.pixel_size == pytest.approx(0.6 / 48)
-
-
-def test_window_in_nm_without_pixel_size_is_refused():
-    frame, atoms = lattice(6.0)
-    with pytest.raises(DataError, match=r"lattice 0: window=1 nm needs the pixel size"):
-        cut(Frames((frame,)), atoms, PatchConfig(window=1.0))
-
-
-def test_own_pixels_where_no_window_is_asked_for():
-    frame, atoms = lattice(6.0)
-    patches = cut(Frames((frame,)), atoms, PatchConfig(window=None, size=20))
-    assert patches.values.shape[1] == 20
-
-
-def test_brightness_is_relative_to_the_frame():
-    atoms = pd.DataFrame({"frame": [0, 0, 0, 1], "intensity": [1.0, 2.0, 8.0, 50.0]})
-    assert with_brightness(atoms)["brightness"].tolist() == [0.5, 1.0, 4.0, 1.0]
+    frames, points = locate(movie, config)
+    assert len(points) == 16**2
+    patches = cut(frames, points, config)
+    assert patches.num_dropped > 0
+    assert patches.pixel_size == pytest.approx(20.0)
 
 
 def test_demo_is_what_the_defaults_make_of_it():

@@ -10,7 +10,7 @@ from PIL import Image
 import jaxrvae as jr
 from jaxrvae.analysis.clusters import find_classes
 from jaxrvae.data.containers import Frames
-from jaxrvae.pipeline import with_brightness
+from jaxrvae.locate.windows import with_brightness
 from jaxrvae.report import Result, write_report
 from jaxrvae.report.figures import MOST_FRAMES, examples, spread
 
@@ -31,7 +31,7 @@ def result():
     classes = find_classes(model.encode(patches), num_classes=2)
     return Result(
         frames=movie,
-        atoms=atoms,
+        positions=atoms,
         patches=patches,
         latents=classes.latents,
         classes=classes,
@@ -73,7 +73,7 @@ def test_names_are_text_and_not_markup(page):
 
 def test_numbers_are_those_of_the_result(page, result):
     text = re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", page))
-    assert f"{len(result.atoms):,} atoms were found" in text
+    assert f"{len(result.positions):,} atoms were found" in text
     assert f"{len(result.patches):,} have a whole window" in text
     dropped = result.patches.num_dropped
     assert f"The other {dropped:,} lie too near an edge" in text
