@@ -134,7 +134,7 @@ def _opener(path: Path) -> Callable[[Path, int | str | None], Opened]:
         )
     kind, magics, opener = FORMATS[ending]
     with path.open("rb") as file:
-        start = file.read(16)
+        start = file.read(32)
     if magics and not start.startswith(magics):
         found = [
             f"{other} content"

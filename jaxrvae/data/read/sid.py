@@ -4,6 +4,7 @@ Sources: pyNSID's and pyUSID's data format pages; Somnath et al. 2019, arXiv:190
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +32,19 @@ def nsid_planes(path: Path, file: Any, names: Sequence[str]) -> list[Plane]:
     value of y is the top row, as sidpy shows it.
     """
     planes = []
+    steps: dict[str, list[float]] = {}
     for name in sorted(names, key=_numbers):
         data = file[name]
-        if data.ndim == 2 and {"quantity", "units"} <= set(data.attrs) and data.dims:
-            if "DIMENSION_LIST" in data.attrs:
-                planes.append(_nsid_plane(path, name, data))
-    return planes
+        if data.ndim == 2 and {"quantity", "DIMENSION_LIST"} <= set(data.attrs):
+            planes.append(_nsid_plane(path, name, data))
+            steps[name] = [_step(dim) for dim in data.dims]
+    # sidpy gives the axes of a channel in degrees that unit, too: ask its neighbours
+    sizes = {str(s): p.pixel_size for p, s in zip(planes, steps.values(), strict=True)
+             if p.pixel_size is not None}  # fmt: skip
+    return [
+        replace(p, pixel_size=p.pixel_size or sizes.get(str(s)))
+        for p, s in zip(planes, steps.values(), strict=True)
+    ]
 
 
 def nsid_metadata(file: Any, names: Sequence[str]) -> dict[str, Any]:
@@ -70,19 +78,22 @@ def _nsid_plane(path: Path, name: str, data: Any) -> Plane:
         shape=(where.shape[0], where.shape[1]),
         dtype=data.dtype,
         load=load,
-        unit=_text(data.attrs["units"]),
+        unit=_text(data.attrs.get("units", "")),
         pixel_size=square(path, x, y),
     )
 
 
 def _spacing(dim: Any) -> float | None:
     """Distance in nm between the values of a dimension scale."""
+    return to_nm(_step(dim), _text(dim[0].attrs.get("units", ""))) if len(dim) else None
+
+
+def _step(dim: Any) -> float:
+    """The same in the scale's own unit; 0 where there is none."""
     if not len(dim) or dim[0].shape[0] < 2:
-        return None
+        return 0.0
     scale = dim[0]
-    first, last = float(scale[0]), float(scale[-1])
-    unit = _text(scale.attrs.get("units", ""))
-    return to_nm(abs(last - first) / (scale.shape[0] - 1), unit)
+    return abs(float(scale[-1]) - float(scale[0])) / (scale.shape[0] - 1)
 
 
 def open_usid(
