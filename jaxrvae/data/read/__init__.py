@@ -2,7 +2,7 @@
 
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from glob import glob
 from pathlib import Path
@@ -155,7 +155,8 @@ def _ending(path: Path) -> str:
 
 def _expand(paths: Any) -> list[Any]:
     """Files and objects in order: a folder's or a pattern's naturally sorted."""
-    if isinstance(paths, str | Path) or given.is_given(paths):
+    several = isinstance(paths, Iterable) and not isinstance(paths, str | Mapping)
+    if not several or given.is_given(paths):
         paths = [paths]
     files: list[Any] = []
     for path in paths:

@@ -1,5 +1,6 @@
 """npy, npz and TIFF."""
 
+import struct
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from jaxrvae.data.read.images import (
     choose,
     fits,
     opened,
+    size_on_disk,
     square,
     to_nm,
     unreadable,
@@ -106,6 +108,7 @@ def open_tif(path: Path, channel: int | str | None) -> Opened:
     """The first series of a TIFF; colour samples and channel axes are channels."""
     import tifffile
 
+    _check_pages(path)
     try:
         with tifffile.TiffFile(path) as tif:
             series = tif.series[0]
@@ -135,6 +138,36 @@ def open_tif(path: Path, channel: int | str | None) -> Opened:
     return opened(
         path, where.shape, np.dtype(dtype), load, channel, pixel_size, metadata
     )
+
+
+def _check_pages(path: Path) -> None:
+    """Refuse pages that lead back to one before: tifffile would follow them for ever."""
+    end = size_on_disk(path)
+    with path.open("rb") as file:
+        head = file.read(16)
+        order, wide = "<" if head[:2] == b"II" else ">", b"+" in head[2:4]
+        count, size, step = ("Q", 8, 20) if wide else ("H", 2, 12)
+        word, width = ("Q", 8) if wide else ("I", 4)
+        at = _unpack(path, order + word, head[8:16] if wide else head[4:8])
+        seen: set[int] = set()
+        while 0 < at < end:
+            if at in seen:
+                raise DataError(
+                    f"{path}: expected pages one after another; the one at byte {at}"
+                    " comes twice. It is damaged: copy it again from its source."
+                )
+            seen.add(at)
+            file.seek(at)
+            tags = _unpack(path, order + count, file.read(size))
+            file.seek(at + size + tags * step)
+            after = file.read(width)
+            at = _unpack(path, order + word, after) if len(after) == width else 0
+
+
+def _unpack(path: Path, form: str, data: bytes) -> int:
+    if len(data) < struct.calcsize(form):
+        raise DataError(unreadable(path, EOFError("it ends in its header")))
+    return struct.unpack(form, data)[0]
 
 
 def _tif_pixel_size(path: Path, tif: Any) -> float | None:

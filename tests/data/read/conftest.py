@@ -230,9 +230,7 @@ def write_zspy(path, movie):
 
 def _zarr_array(group, name, movie):
     chunks = (1, *movie.shape[1:])
-    data = group.create_array(
-        name, shape=movie.shape, chunks=chunks, dtype=movie.dtype
-    )
+    data = group.create_array(name, shape=movie.shape, chunks=chunks, dtype=movie.dtype)
     data[...] = movie
 
 
@@ -370,4 +368,3 @@ def write(tmp_path, movie):
 def tables():
     """(names of movies, names of files with channels)."""
     return list(MOVIES), list(CHANNELS)
-

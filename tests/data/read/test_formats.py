@@ -228,9 +228,7 @@ def test_objects_in_stores_are_refused(tmp_path):
 def test_hdf5_that_points_elsewhere_is_refused(tmp_path, write):
     data = write("a.npy")
     with h5py.File(tmp_path / "a.hdf5", "w") as file:
-        file.create_dataset(
-            "image_data", (8, 9), "u1", external=[(str(data), 0, 72)]
-        )
+        file.create_dataset("image_data", (8, 9), "u1", external=[(str(data), 0, 72)])
     with pytest.raises(DataError, match="points to other files"):
         read(tmp_path / "a.hdf5")
 
