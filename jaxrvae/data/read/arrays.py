@@ -131,6 +131,12 @@ def open_tif(path: Path, channel: int | str | None) -> Opened:
     def load(index: int) -> np.ndarray:
         with tifffile.TiffFile(path) as tif:
             series = tif.series[0]
+            if series.dataoffset is not None:  # one run of bytes: only those needed
+                stored = np.dtype(dtype).newbyteorder(tif.byteorder)
+                array = np.memmap(path, stored, "r", series.dataoffset, tuple(shape))
+                return np.array(picker(array, where)(index))
+            for page in [series.pages[index]] if paged else series.pages:
+                _check_strips(path, page)
             if paged:
                 return np.asarray(series.asarray(key=index))
             return picker(series.asarray(), where)(index)
@@ -141,7 +147,7 @@ def open_tif(path: Path, channel: int | str | None) -> Opened:
 
 
 def _check_pages(path: Path) -> None:
-    """Refuse pages that lead back to one before: tifffile would follow them for ever."""
+    """Refuse pages that lead back to one before: tifffile follows them for ever."""
     end = size_on_disk(path)
     with path.open("rb") as file:
         head = file.read(16)
@@ -162,6 +168,13 @@ def _check_pages(path: Path) -> None:
             file.seek(at + size + tags * step)
             after = file.read(width)
             at = _unpack(path, order + word, after) if len(after) == width else 0
+
+
+def _check_strips(path: Path, page: Any) -> None:
+    """Refuse a page with strips beyond the file: tifffile makes room for them first."""
+    end = size_on_disk(path)
+    if page is None or sum(page.databytecounts) > end or max(page.dataoffsets) > end:
+        raise DataError(unreadable(path, EOFError("its strips lie beyond its end")))
 
 
 def _unpack(path: Path, form: str, data: bytes) -> int:

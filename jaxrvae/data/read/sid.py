@@ -31,19 +31,21 @@ def nsid_planes(path: Path, file: Any, names: Sequence[str]) -> list[Plane]:
     Rows are the axis `y`, columns the axis `x`, whichever is stored first; the first
     value of y is the top row, as sidpy shows it.
     """
-    planes = []
-    steps: dict[str, list[float]] = {}
+    planes, steps = [], []
     for name in sorted(names, key=_numbers):
         data = file[name]
         if data.ndim == 2 and {"quantity", "DIMENSION_LIST"} <= set(data.attrs):
             planes.append(_nsid_plane(path, name, data))
-            steps[name] = [_step(dim) for dim in data.dims]
-    # sidpy gives the axes of a channel in degrees that unit, too: ask its neighbours
-    sizes = {str(s): p.pixel_size for p, s in zip(planes, steps.values(), strict=True)
-             if p.pixel_size is not None}  # fmt: skip
+            steps.append(tuple(_step(scale) for _, scale in _scales(data)))
+    # SciFiReaders gives the axes of a channel in degrees that unit: ask its neighbours
+    stated = {
+        step: plane.pixel_size
+        for plane, step in zip(planes, steps, strict=True)
+        if plane.pixel_size is not None
+    }
     return [
-        replace(p, pixel_size=p.pixel_size or sizes.get(str(s)))
-        for p, s in zip(planes, steps.values(), strict=True)
+        replace(plane, pixel_size=plane.pixel_size or stated.get(step))
+        for plane, step in zip(planes, steps, strict=True)
     ]
 
 
@@ -64,10 +66,10 @@ def _numbers(name: str) -> list[int]:
 def _nsid_plane(path: Path, name: str, data: Any) -> Plane:
     import h5py
 
-    labels = [dim.label or next(iter(dim.keys()), "") for dim in data.dims]
-    where = layout(path, labels, data.shape)
+    scales = _scales(data)
+    where = layout(path, [label for label, _ in scales], data.shape)
     fits(path, data.shape, data.dtype)
-    y, x = (_spacing(data.dims[axis]) for axis in where.image)
+    y, x = (_spacing(scales[axis][1]) for axis in where.image)
 
     def load() -> np.ndarray:
         with h5py.File(path) as file:
@@ -83,16 +85,33 @@ def _nsid_plane(path: Path, name: str, data: Any) -> Plane:
     )
 
 
-def _spacing(dim: Any) -> float | None:
+def _scales(data: Any) -> list[tuple[str, Any]]:
+    """Label and dimension scale of every axis, from the attributes themselves.
+
+    h5py's `dims` frees memory twice where a file's labels are damaged.
+    """
+    labels = [_text(label) for label in data.attrs.get("DIMENSION_LABELS", [])]
+    found = []
+    for axis, references in enumerate(data.attrs["DIMENSION_LIST"]):
+        scale = data.file[references[0]] if len(references) else None
+        label = labels[axis] if axis < len(labels) else ""
+        if not label and scale is not None:
+            label = str(scale.name).rsplit("/", 1)[-1]
+        found.append((label, scale))
+    return found
+
+
+def _spacing(scale: Any) -> float | None:
     """Distance in nm between the values of a dimension scale."""
-    return to_nm(_step(dim), _text(dim[0].attrs.get("units", ""))) if len(dim) else None
+    if scale is None:
+        return None
+    return to_nm(_step(scale), _text(scale.attrs.get("units", "")))
 
 
-def _step(dim: Any) -> float:
+def _step(scale: Any) -> float:
     """The same in the scale's own unit; 0 where there is none."""
-    if not len(dim) or dim[0].shape[0] < 2:
+    if scale is None or scale.ndim != 1 or scale.shape[0] < 2:
         return 0.0
-    scale = dim[0]
     return abs(float(scale[-1]) - float(scale[0])) / (scale.shape[0] - 1)
 
 

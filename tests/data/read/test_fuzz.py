@@ -1,8 +1,8 @@
-"""Damaged and hostile files: each gives frames or a DataError, soon and in little memory.
+"""Damaged and hostile files: each gives frames or a DataError, soon, in little memory.
 
-`JAXRVAE_FUZZ=2000 pytest tests/data/read/test_fuzz.py` is the full run; 150 is the usual.
-A process reads the files one after another; one that it dies of is counted against the
-readers (SIGALRM: a hang), and the next process goes on behind it.
+`JAXRVAE_FUZZ=2000 pytest -rP tests/data/read/test_fuzz.py` is the full run and shows
+its counts; 150 is the usual. A process reads the files one after another; one that it
+dies of is counted against the readers (SIGALRM: a hang), and the next goes on.
 """
 
 import collections
@@ -88,7 +88,7 @@ def read_all(paths):
     while left:
         process = subprocess.run(
             [sys.executable, "-c", WORKER], input="\n".join(left), text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False,
+            capture_output=True, check=False,
         )  # fmt: skip
         lines = [line.rsplit(" ", 1) for line in process.stdout.splitlines()]
         if lines and lines[-1][0] == "peak":
@@ -120,7 +120,7 @@ def test_damaged_files_are_refused_or_read(write, tables, tmp_path):
     found, peak = read_all(paths)
     counts = collections.Counter(found.values())
     bad = {k: v for k, v in found.items() if v not in ("frames", "refused")}
-    print(dict(counts), f"{peak / 2**20:.0f} MB", bad)
+    sys.stdout.write(f"{dict(counts)} peak {peak / 2**20:.0f} MB {bad}\n")
     assert not bad
     assert len(found) == NUM_FILES
     assert peak < RESIDENT
