@@ -1,50 +1,71 @@
 """Image files to Frames: one function, whatever the format."""
 
 import re
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from glob import glob
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from jaxrvae._checks import DataError, existing_file, nearest, positive
 from jaxrvae._typing import Number
 from jaxrvae.data.containers import Frame, Frames
-from jaxrvae.data.read import arrays, em, hdf5
-from jaxrvae.data.read.images import Opened, checked
+from jaxrvae.data.read import arrays, em, given, gwy, hdf5, ser, signals, spm
+from jaxrvae.data.read.images import Opened, checked, unreadable
 
-FORMATS = {
+HDF5, ZIP = b"\x89HDF\r\n\x1a\n", b"PK"
+FORMATS = {  # ending: what it is, how it may begin (nothing: not told by it), opener
     ".npy": ("NumPy array", (b"\x93NUMPY",), arrays.open_npy),
-    ".npz": ("NumPy archive", (b"PK",), arrays.open_npz),
+    ".npz": ("NumPy archive", (ZIP,), arrays.open_npz),
     ".tif": ("TIFF", (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), arrays.open_tif),
-    ".hdf5": ("HDF5", (b"\x89HDF\r\n\x1a\n",), hdf5.open_hdf5),
+    ".hdf5": ("HDF5", (HDF5,), hdf5.open_hdf5),
     ".dm3": ("Gatan DM3", (b"\0\0\0\3",), em.open_dm),
     ".dm4": ("Gatan DM4", (b"\0\0\0\4",), em.open_dm),
+    ".emd": ("EMD (HDF5)", (HDF5,), em.open_emd),
+    ".ser": ("TIA series", (b"II\x97\1",), ser.open_ser),
+    ".mrc": ("MRC", (), em.open_mrc),
+    ".blo": ("blockfile", (b"IMGBLO",), em.open_blo),
+    ".hspy": ("HyperSpy (HDF5)", (HDF5,), signals.open_hspy),
+    ".zspy": ("HyperSpy (zarr)", (ZIP,), signals.open_zspy),
+    ".zarr": ("zarr", (ZIP,), signals.open_zarr),
+    ".ibw": ("Igor wave", (b"\5\0", b"\0\5"), spm.open_ibw),
+    ".sxm": ("Nanonis image", (b":NANONIS_VERSION:",), spm.open_sxm),
+    ".gwy": ("Gwyddion", (b"GWYP",), gwy.open_gwy),
 }
-SYNONYMS = {".tiff": ".tif", ".h5": ".hdf5", ".hdf": ".hdf5"}
+SYNONYMS = {".tiff": ".tif", ".h5": ".hdf5", ".hdf": ".hdf5", ".mrcs": ".mrc"}
+STORES = (".zarr", ".zspy")  # that may be folders
 
 
 def read(
-    paths: str | Path | Sequence[str | Path],
+    paths: Any,
     *,
     channel: int | str | None = None,
     lazy: bool = False,
     pixel_size: Number | None = None,
 ) -> Frames:
-    """A movie from image files: npy, npz, tif, hdf5, dm3 and dm4.
+    """A movie from image files or from what is in memory already.
+
+    Files: npy, npz, tif (OME, ImageJ), hdf5 (NSID, USID, HyperSpy, plain), dm3, dm4,
+    emd, ser, mrc, blo, hspy, zspy, zarr (OME), ibw, sxm, gwy. Objects: NumPy and dask
+    arrays, xarray DataArrays, HyperSpy signals, sidpy datasets.
 
     2-D arrays are one image, 3-D arrays (frame, row, col) a movie, 4-D arrays
     (frame, row, col, channel) a movie with channels. Integers of up to 16 bits and
     single floats come as float32, all else as float64; nothing is rescaled. If every
     file holds one image and has a number of its own in its name, that number becomes
-    the frame's number; otherwise frames are counted from 0.
+    the frame's number; otherwise frames are counted from 0. Scanning probe files give
+    frames (row, col, channel) with all their channels. `frame.metadata` has the file's
+    own under "original", and where it states them "dwell_time" (s), "dose" (e/Å²) and
+    "channel_units".
 
     Args:
-        paths: A file, a folder or a glob pattern (both in natural order), or a list
-            of these, in the order given.
-        channel: An integer keeps that channel of the last axis; a name picks one of
-            several arrays or images in a file (npz, hdf5, dm3, dm4).
+        paths: A file, a folder, a glob pattern (both in natural order) or an object, or
+            a list of these, in the order given.
+        channel: An integer keeps that channel of the last axis; a name picks a channel,
+            or one of several arrays or images in a file.
         lazy: Read and check pixels at every `.values`, not now.
         pixel_size: nm per pixel for all frames, instead of what the files say.
 
@@ -54,14 +75,16 @@ def read(
     """
     if pixel_size is not None:
         positive("pixel_size", pixel_size, "It is in nm per pixel.")
-    files = _expand(paths)
-    opened = [_open(path, channel) for path in files]
+    sources = _expand(paths)
+    opened = [_open(source, channel) for source in sources]
+    files = [one.path for one in opened]
     names, numbers = _names(files), _numbers(files, [one.num_frames for one in opened])
-    if len({one.channels for one in opened}) > 1:
-        counts = sorted({len(one.channels) for one in opened})
+    sets = sorted({one.channels for one in opened})
+    if len(sets) > 1:
         raise DataError(
-            f"{files[0]} ...: expected the same channels in all files; got {counts}"
-            " channels. Pick one: read(..., channel=0)."
+            f"{files[0]} ...: expected the same channels in all files; got"
+            f" {list(sets[0][:8])} and {list(sets[1][:8])}. Pick one:"
+            " read(..., channel=0)."
         )
     frames = []
     for name, one in zip(names, opened, strict=True):
@@ -81,10 +104,27 @@ def read(
     return Frames(tuple(frames), channels=opened[0].channels)
 
 
-def _open(path: Path, channel: int | str | None) -> Opened:
-    """The file's header, after a look whether its content is what its ending says."""
-    existing_file(path)
+def _open(source: Any, channel: int | str | None) -> Opened:
+    """The header of a file, or an object's axes."""
+    if not isinstance(source, Path):
+        return given.open_given(source, channel)
+    opener = _opener(source)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # readers warn of what they then refuse
+            return opener(source, channel)
+    except DataError:
+        raise
+    except Exception as error:  # readers raise whatever a damaged file leads them to
+        raise DataError(unreadable(source, error)) from error
+
+
+def _opener(path: Path) -> Callable[[Path, int | str | None], Opened]:
+    """The reader of a file, after a look whether it is what its ending says."""
     ending = _ending(path)
+    if ending in STORES and path.is_dir():
+        return FORMATS[ending][2]
+    existing_file(path)
     if ending not in FORMATS:
         known = [*FORMATS, *SYNONYMS]
         raise DataError(
@@ -94,18 +134,18 @@ def _open(path: Path, channel: int | str | None) -> Opened:
         )
     kind, magics, opener = FORMATS[ending]
     with path.open("rb") as file:
-        start = file.read(16)
-    if not start.startswith(magics):
+        start = file.read(32)
+    if magics and not start.startswith(magics):
         found = [
             f"{other} content"
             for other, starts, _ in FORMATS.values()
-            if start.startswith(starts)
+            if starts and start.startswith(starts)
         ]
         raise DataError(
             f"{path}: expected {kind} content; got {(found or ['something else'])[0]}."
             " Give the file its right ending, or copy it again from its source."
         )
-    return opener(path, channel)
+    return opener
 
 
 def _ending(path: Path) -> str:
@@ -113,13 +153,23 @@ def _ending(path: Path) -> str:
     return SYNONYMS.get(ending, ending)
 
 
-def _expand(paths: str | Path | Sequence[str | Path]) -> list[Path]:
-    """Files in order: a folder's or a pattern's naturally sorted."""
-    if isinstance(paths, str | Path):
+def _expand(paths: Any) -> list[Any]:
+    """Files and objects in order: a folder's or a pattern's naturally sorted."""
+    several = isinstance(paths, Iterable) and not isinstance(paths, str | Mapping)
+    if not several or given.is_given(paths):
         paths = [paths]
-    files: list[Path] = []
+    files: list[Any] = []
     for path in paths:
-        if Path(path).is_dir():
+        if given.is_given(path):
+            files.append(path)
+        elif not isinstance(path, str | Path):
+            raise DataError(
+                f"expected paths of files or arrays of images; got a"
+                f" {type(path).__name__}: {str(path)[:60]!r}."
+            )
+        elif _ending(Path(path)) in STORES and Path(path).exists():
+            files.append(Path(path))
+        elif Path(path).is_dir():
             inside = [p for p in Path(path).iterdir() if _ending(p) in FORMATS]
             if not inside:
                 raise DataError(
@@ -134,11 +184,12 @@ def _expand(paths: str | Path | Sequence[str | Path]) -> list[Path]:
                     f"{path}: expected a pattern that matches files; it matches none."
                     " Check the folder and the ending."
                 )
-            files += sorted((p for p in matches if p.is_file()), key=_natural)
+            matches = [p for p in matches if p.is_file() or _ending(p) in STORES]
+            files += sorted(matches, key=_natural)
         else:
             files.append(Path(path))
     if not files:
-        raise DataError("read() expected at least one path; got an empty list.")
+        raise DataError("read() expected at least one path; got none.")
     return files
 
 

@@ -1,5 +1,6 @@
 """npy, npz and TIFF."""
 
+import struct
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,18 @@ from typing import Any
 import numpy as np
 
 from jaxrvae._checks import DataError
-from jaxrvae.data.read.images import Opened, choose, opened, square, to_nm, unreadable
+from jaxrvae.data.read.axes import layout, picker
+from jaxrvae.data.read.images import (
+    Opened,
+    choose,
+    fits,
+    opened,
+    size_on_disk,
+    square,
+    to_nm,
+    unreadable,
+)
+from jaxrvae.data.read.metadata import described
 
 COARSEST = 1e4  # nm; coarser resolution tags are a printer's dpi, not a microscope's
 
@@ -29,21 +41,58 @@ def open_npy(path: Path, channel: int | str | None) -> Opened:
 def open_npz(path: Path, channel: int | str | None) -> Opened:
     """The only array of an archive, or the one that `channel` names."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            names = list(archive.files)
-            name = choose(path, names, channel)
-            array = archive[name]
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile, KeyError) as error:
+        with zipfile.ZipFile(path) as archive:
+            members = {name.removesuffix(".npy"): name for name in archive.namelist()}
+            member = members[choose(path, list(members), channel)]
+            with archive.open(member) as file:
+                shape, fortran, dtype = _npy_header(file)
+                start = file.tell()
+            claimed = archive.getinfo(member).file_size
+    except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
         if isinstance(error, DataError):
             raise
         raise DataError(_numpy_error(path, error)) from error
+    fits(path, shape, dtype)
+    num_bytes = int(np.prod(shape, dtype=object)) * dtype.itemsize
+    if start + num_bytes > claimed:
+        raise DataError(
+            f"{path}: expected {num_bytes} bytes of pixels in {member!r}; got"
+            f" {claimed - start}. Copy it again from its source."
+        )
+    whole = len(shape) == 2 or fortran
 
     def load(index: int) -> np.ndarray:
-        with np.load(path, allow_pickle=False) as archive:
-            array = archive[name]
-        return array if array.ndim == 2 else array[index]
+        count = num_bytes if whole else num_bytes // shape[0]
+        with zipfile.ZipFile(path) as archive, archive.open(member) as file:
+            _skip(file, start if whole else start + index * count)
+            data = np.frombuffer(file.read(count), dtype)
+        if not whole:
+            return data.reshape(shape[1:])
+        array = data.reshape(shape, order="F" if fortran else "C")
+        return array if len(shape) == 2 else array[index]
 
-    return opened(path, array.shape, array.dtype, load, channel)
+    return opened(path, shape, dtype, load, channel)
+
+
+def _skip(file: Any, count: int) -> None:
+    """Unpack and forget, 64 kB at a time: a member's own seek takes 16 MB."""
+    while count > 0:
+        taken = len(file.read(min(count, 2**16)))
+        if not taken:
+            raise EOFError("the archive's member ends early")
+        count -= taken
+
+
+def _npy_header(file: Any) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """(shape, Fortran order, dtype) of an npy file; leaves it at the pixels."""
+    version = np.lib.format.read_magic(file)
+    read = np.lib.format.read_array_header_1_0
+    if version[0] > 1:
+        read = np.lib.format.read_array_header_2_0
+    shape, fortran, dtype = read(file)
+    if dtype.hasobject:
+        raise ValueError("Python objects")
+    return shape, fortran, dtype
 
 
 def _numpy_error(path: Path, error: Exception) -> str:
@@ -59,45 +108,79 @@ def open_tif(path: Path, channel: int | str | None) -> Opened:
     """The first series of a TIFF; colour samples and channel axes are channels."""
     import tifffile
 
+    _check_pages(path)
     try:
         with tifffile.TiffFile(path) as tif:
             series = tif.series[0]
             axes, shape, dtype = series.axes, series.shape, series.dtype
+            num_pages = len(series.pages)
             pixel_size = _tif_pixel_size(path, tif)
+            metadata = described(_tif_metadata(tif))
     except (tifffile.TiffFileError, ValueError, IndexError, OSError) as error:
         if isinstance(error, DataError):
             raise
         raise DataError(unreadable(path, error)) from error
     if dtype is None:
         raise DataError(f"{path}: expected numbers; got a TIFF without a pixel type.")
-    order, grouped = _frames_first(path, axes, shape)
+    if "Y" not in axes or "X" not in axes:
+        raise DataError(f"{path}: expected an image; got a TIFF with axes {axes}.")
+    where = layout(path, axes, shape)
+    fits(path, where.shape, np.dtype(dtype))
+    paged = where.shape == tuple(shape) and num_pages == shape[0] > 1
 
     def load(index: int) -> np.ndarray:
         with tifffile.TiffFile(path) as tif:
             series = tif.series[0]
-            if grouped == series.shape and len(series.pages) == grouped[0] > 1:
+            if series.dataoffset is not None:  # one run of bytes: only those needed
+                stored = np.dtype(dtype).newbyteorder(tif.byteorder)
+                array = np.memmap(path, stored, "r", series.dataoffset, tuple(shape))
+                return np.array(picker(array, where)(index))
+            for page in [series.pages[index]] if paged else series.pages:
+                _check_strips(path, page)
+            if paged:
                 return np.asarray(series.asarray(key=index))
-            array = np.transpose(series.asarray(), order).reshape(grouped)
-        return array if array.ndim == 2 else array[index]
+            return picker(series.asarray(), where)(index)
 
-    return opened(path, grouped, np.dtype(dtype), load, channel, pixel_size)
+    return opened(
+        path, where.shape, np.dtype(dtype), load, channel, pixel_size, metadata
+    )
 
 
-def _frames_first(
-    path: Path, axes: str, shape: tuple[int, ...]
-) -> tuple[list[int], tuple[int, ...]]:
-    """The order of axes that ends in row, col[, channel], and the shape it gives."""
-    if "Y" not in axes or "X" not in axes:
-        raise DataError(f"{path}: expected an image; got a TIFF with axes {axes}.")
-    last = [axes.index("Y"), axes.index("X")]
-    last += [i for i, axis in enumerate(axes) if axis in "CS"]
-    first = [i for i in range(len(axes)) if i not in last]
-    image = [shape[i] for i in last[:2]]
-    num_frames = int(np.prod([shape[i] for i in first], dtype=int))
-    if len(last) > 2:
-        num_channels = int(np.prod([shape[i] for i in last[2:]], dtype=int))
-        return first + last, (num_frames, *image, num_channels)
-    return first + last, (num_frames, *image) if first else (image[0], image[1])
+def _check_pages(path: Path) -> None:
+    """Refuse pages that lead back to one before: tifffile follows them for ever."""
+    end = size_on_disk(path)
+    with path.open("rb") as file:
+        head = file.read(16)
+        order, wide = "<" if head[:2] == b"II" else ">", b"+" in head[2:4]
+        count, size, step = ("Q", 8, 20) if wide else ("H", 2, 12)
+        word, width = ("Q", 8) if wide else ("I", 4)
+        at = _unpack(path, order + word, head[8:16] if wide else head[4:8])
+        seen: set[int] = set()
+        while 0 < at < end:
+            if at in seen:
+                raise DataError(
+                    f"{path}: expected pages one after another; the one at byte {at}"
+                    " comes twice. It is damaged: copy it again from its source."
+                )
+            seen.add(at)
+            file.seek(at)
+            tags = _unpack(path, order + count, file.read(size))
+            file.seek(at + size + tags * step)
+            after = file.read(width)
+            at = _unpack(path, order + word, after) if len(after) == width else 0
+
+
+def _check_strips(path: Path, page: Any) -> None:
+    """Refuse a page with strips beyond the file: tifffile makes room for them first."""
+    end = size_on_disk(path)
+    if page is None or sum(page.databytecounts) > end or max(page.dataoffsets) > end:
+        raise DataError(unreadable(path, EOFError("its strips lie beyond its end")))
+
+
+def _unpack(path: Path, form: str, data: bytes) -> int:
+    if len(data) < struct.calcsize(form):
+        raise DataError(unreadable(path, EOFError("it ends in its header")))
+    return struct.unpack(form, data)[0]
 
 
 def _tif_pixel_size(path: Path, tif: Any) -> float | None:
@@ -131,3 +214,13 @@ def _tif_pixel_size(path: Path, tif: Any) -> float | None:
     unit = {2: "inch", 3: "cm"}.get(int(unit), "")
     x, y = to_nm(b / a, unit), to_nm(d / c, unit)
     return square(path, x, y) if x is not None and x < COARSEST else None
+
+
+def _tif_metadata(tif: Any) -> dict[str, Any]:
+    """OME's XML, ImageJ's table, or the first page's description."""
+    if tif.ome_metadata:
+        return {"ome": tif.ome_metadata}
+    if tif.imagej_metadata:
+        return dict(tif.imagej_metadata)
+    description = tif.pages[0].description
+    return {"description": description} if description else {}

@@ -1,13 +1,17 @@
 """What every reader hands over, and the checks that every image passes."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from jaxrvae._checks import DataError
+from jaxrvae._checks import DataError, nearest
+
+MAX_RATIO = 1100  # deflate packs at most 1032 bytes into one (zlib's technical notes)
 
 NM = {
     "m": 1e9, "cm": 1e7, "mm": 1e6, "um": 1e3, "nm": 1.0, "pm": 1e-3,
@@ -42,11 +46,13 @@ def opened(
     channel: int | str | None,
     pixel_size: float | None = None,
     metadata: Mapping[str, Any] | None = None,
+    names: Sequence[str] = (),
 ) -> Opened:
     """A file as frames, for an array of 2, 3 or 4 axes.
 
     `load` takes a frame's index to array[index], or to the array if it has 2 axes. An
-    integer channel keeps that one of the last of 4 axes; else all are kept.
+    integer channel keeps that one of the last of 4 axes; else all are kept. `names` are
+    the channels', where the file has them.
     """
     if dtype.hasobject or dtype.kind not in "biuf":
         raise DataError(
@@ -65,7 +71,9 @@ def opened(
             " Channels are counted from 0."
         )
     kept = channel if isinstance(channel, int) else (0 if num_channels == 1 else None)
-    names = tuple(f"channel_{i}" for i in range(num_channels))
+    channels = tuple(names) or tuple(f"channel_{i}" for i in range(num_channels))
+    if kept is not None:
+        channels = (channels[kept],) if names else ("intensity",)
 
     def one(index: int) -> np.ndarray:
         image = np.asarray(load(index))
@@ -76,7 +84,7 @@ def opened(
         num_frames=1 if len(shape) == 2 else shape[0],
         load=one,
         pixel_size=pixel_size,
-        channels=("intensity",) if kept is not None else names,
+        channels=channels,
         metadata=metadata or {},
     )
 
@@ -150,3 +158,103 @@ def square(path: Path, x: float | None, y: float | None) -> float | None:
             " image, or state the size with read(..., pixel_size=nm)."
         )
     return (x + y) / 2
+
+
+def fits(
+    path: Path, shape: Sequence[int], dtype: np.dtype, *, packed: bool = True
+) -> None:
+    """Refuse a header that claims more pixels than the file can hold.
+
+    Raises:
+        DataError: More bytes than the file's own (times deflate's best, if packed), or
+            more frames than the file has bytes.
+    """
+    claimed = math.prod(int(n) for n in shape) * dtype.itemsize
+    held = size_on_disk(path)
+    num_frames = math.prod(int(n) for n in shape[:-2])
+    if claimed > held * (MAX_RATIO if packed else 1) or num_frames > held:
+        raise DataError(
+            f"{path}: expected at most what a file of {held} bytes can hold; its header"
+            f" claims {claimed} bytes, shape {tuple(shape)}. It is truncated or"
+            " damaged: copy it again from its source."
+        )
+
+
+def size_on_disk(path: Path) -> int:
+    """Bytes of a file, or of all files of a store that is a folder."""
+    if not path.is_dir():
+        return path.stat().st_size
+    return sum(
+        os.path.getsize(os.path.join(folder, name))
+        for folder, _, names in os.walk(path)
+        for name in names
+    )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Plane:
+    """One channel of a scanning probe's file.
+
+    Attributes:
+        load: Its (row, col) array, row 0 on top.
+        unit: Of its values.
+        pixel_size: nm, or None.
+    """
+
+    name: str
+    shape: tuple[int, int]
+    dtype: np.dtype
+    load: Callable[[], np.ndarray]
+    unit: str = ""
+    pixel_size: float | None = None
+
+
+def stacked(
+    path: Path,
+    planes: Sequence[Plane],
+    channel: int | str | None,
+    metadata: Mapping[str, Any],
+) -> Opened:
+    """One frame whose channels are the planes, or that one which `channel` picks."""
+    planes = _unique(planes)
+    names = [plane.name for plane in planes]
+    if isinstance(channel, str):
+        if channel not in names:
+            raise DataError(
+                f"{path}: expected channel among {names[:12]}; got {channel!r}."
+                f"{nearest(channel, names)}"
+            )
+        planes = [planes[names.index(channel)]]
+    elif isinstance(channel, int) and -len(planes) <= channel < len(planes):
+        planes, channel = [planes[channel]], None
+    shapes = {plane.shape for plane in planes}
+    if len(shapes) > 1:
+        sizes = [f"{p.name} {p.shape[0]} x {p.shape[1]}" for p in planes[:12]]
+        raise DataError(
+            f"{path}: expected channels of one shape; got {', '.join(sizes)}."
+            " Pick one: read(..., channel='name')."
+        )
+    stated = {plane.pixel_size for plane in planes} - {None}
+    units = tuple(plane.unit for plane in planes)
+    return opened(
+        path,
+        (1, *shapes.pop(), len(planes)) if planes else (),
+        np.result_type(*(plane.dtype for plane in planes)) if planes else np.dtype(int),
+        lambda _: np.stack([plane.load() for plane in planes], axis=-1),
+        channel if isinstance(channel, int) else None,
+        stated.pop() if len(stated) == 1 else None,
+        {**metadata, "channel_units": units},
+        [plane.name for plane in planes],
+    )
+
+
+def _unique(planes: Sequence[Plane]) -> list[Plane]:
+    """Planes whose names differ: the second of a name is numbered."""
+    seen: dict[str, int] = {}
+    named = []
+    for plane in planes:
+        seen[plane.name] = seen.get(plane.name, 0) + 1
+        count = seen[plane.name]
+        name = plane.name if count == 1 else f"{plane.name} {count}"
+        named.append(dataclasses.replace(plane, name=name))
+    return named
