@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 WIDTH = 10.4  # inches, of figures as wide as the page
+SMALLEST_DOT = 3.0  # points^2
 
 
 def class_map(
@@ -144,7 +145,7 @@ def _value_map(
     """Dots over the frame; returns their colour bar."""
     style.show_frame(axis, frame, alpha=0.6)
     dots = axis.scatter(
-        places["x"], places["y"], c=values, s=size, lw=0.3, ec="black", **colors
+        places["x"], places["y"], c=values, s=size, lw=_edge(size), ec="black", **colors
     )
     bar: Any = axis.figure.colorbar(dots, ax=axis, fraction=0.046, pad=0.02)  # type: ignore[union-attr]
     bar.outline.set_visible(False)
@@ -156,7 +157,7 @@ def _dots(
 ) -> None:
     axis.scatter(
         places["x"], places["y"], s=size, c=style.class_color(index), ec="black",
-        marker=style.class_marker(index), lw=min(0.5, size / 40), label=label,
+        marker=style.class_marker(index), lw=_edge(size), label=label,
     )  # fmt: skip
 
 
@@ -173,7 +174,12 @@ def _dot_size(frame: Frame, latents: Latents, inches: float) -> float:
     places = latents.table.iloc[rows][["x", "y"]].to_numpy()
     distance = np.median(KDTree(places).query(places, k=2)[0][:, 1])
     points = 72 * inches * distance / frame.shape[1]
-    return float(np.clip((0.5 * points) ** 2, 1.5, 90.0))
+    return float(np.clip((0.5 * points) ** 2, SMALLEST_DOT, 90.0))
+
+
+def _edge(size: float) -> float:
+    """Width of a dot's black edge, points: none where it would hide the dot."""
+    return min(0.5, size / 40) if size > 1.5 * SMALLEST_DOT else 0.0
 
 
 def _without_patch(
