@@ -104,7 +104,9 @@ def _add_simulate(verbs: Any, name: str) -> None:
         "jaxrvae simulate graphene --set num_frames=4 size=384 --out movie.npz",
         _simulate,
     )
-    parser.add_argument("kind", choices=["graphene", "glyphs", "ferroelectric"])
+    parser.add_argument(
+        "kind", choices=["graphene", "glyphs", "ferroelectric", "lattice"]
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--set",

@@ -142,7 +142,7 @@ def wall_points(
         [line[:-1] if end else line for line, end in zip(contours, closed, strict=True)]
     )
     slopes = [
-        ndimage.gaussian_filter(polarization, wall_width / 2, order=order)
+        ndimage.gaussian_filter(polarization, wall_width / 2, order=order)  # pyright: ignore[reportArgumentType]
         for order in ((0, 1), (1, 0))
     ]
     right, down = (

@@ -180,8 +180,9 @@ def simulate_ferroelectric(
     drift = drift_path(tip.num_frames, tip.drift, drift_rng)
     margin = int(np.ceil(np.abs(drift).max()))
     pins, states = _history(film, tip, bias, margin, film_rng)
+    offset = float(noise_rng.uniform(-np.pi, np.pi))
     if tip.phase_offset is None:
-        tip = dataclasses.replace(tip, phase_offset=noise_rng.uniform(-np.pi, np.pi))
+        tip = dataclasses.replace(tip, phase_offset=offset)
     frames, walls, seen, table = [], [], [], []
     for number, state in enumerate(states):
         layers = np.stack([_crop(layer, drift[number], margin) for layer in state], -1)

@@ -126,7 +126,7 @@ def evolve(
     return jax.lax.scan(one_frame, polarization, (bias, keys))[1]
 
 
-def _wave_numbers(shape: tuple[int, int], half: bool) -> tuple[Array, Array]:
+def _wave_numbers(shape: tuple[int, ...], half: bool) -> tuple[Array, Array]:
     """Radians a pixel along x (columns) and y (up); of a real transform if half."""
     columns = jnp.fft.rfftfreq(shape[1]) if half else jnp.fft.fftfreq(shape[1])
     return 2 * jnp.pi * columns[None], -2 * jnp.pi * jnp.fft.fftfreq(shape[0])[:, None]
