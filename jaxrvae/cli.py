@@ -105,7 +105,7 @@ def _add_simulate(verbs: Any, name: str) -> None:
         _simulate,
     )
     parser.add_argument(
-        "kind", choices=["graphene", "glyphs", "ferroelectric", "lattice"]
+        "kind", choices=["graphene", "glyphs", "beam", "ferroelectric", "lattice"]
     )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(

@@ -6,7 +6,9 @@ from typing import Any
 
 from jaxrvae._checks import known_keys, one_of
 from jaxrvae.data.containers import Frames, Patches
+from jaxrvae.simulate.beam import Flake, simulate_beam
 from jaxrvae.simulate.columns import Crystal, Polar, simulate_lattice
+from jaxrvae.simulate.events import Rates
 from jaxrvae.simulate.ferroelectric import Film, Tip, simulate_ferroelectric
 from jaxrvae.simulate.glyphs import simulate_glyphs
 from jaxrvae.simulate.graphene import Scan, Sheet, simulate_graphene
@@ -14,6 +16,7 @@ from jaxrvae.simulate.microscope import Microscope
 
 MOVIES: dict[str, tuple[Any, ...]] = {  # by kind: what runs it, its groups of options
     "ferroelectric": (simulate_ferroelectric, Film, Tip),
+    "beam": (simulate_beam, Flake, Rates, Microscope),
     "lattice": (simulate_lattice, Crystal, Polar, Microscope),
     "graphene": (simulate_graphene, Sheet, Scan),
 }
@@ -25,14 +28,17 @@ def simulate(kind: str, seed: int = 0, **options: Any) -> Frames | Patches:
 
     Args:
         kind: "graphene", Frames of graphene with silicon dopants; "ferroelectric",
-            Frames of domains under a bias; "lattice", Frames of MoS2, a perovskite or
+            Frames of domains under a bias; "beam", Frames of graphene that the
+            electrons change; "lattice", Frames of MoS2, a perovskite or
             any ASE structure; "glyphs", Patches of asymmetric shapes.
         seed: Of all that is random.
         **options: For graphene the fields of `Sheet` and `Scan`
             (`jaxrvae.simulate.graphene`), for ferroelectrics those of `Film` and `Tip`
             (`jaxrvae.simulate.ferroelectric`), for lattices those of `Crystal`, `Polar`
             (`jaxrvae.simulate.columns`) and `Microscope`
-            (`jaxrvae.simulate.microscope`), for glyphs those of `simulate_glyphs`.
+            (`jaxrvae.simulate.microscope`), for graphene under the beam those of
+            `Flake` (`jaxrvae.simulate.beam`), `Rates` (`jaxrvae.simulate.events`) and
+            `Microscope`, for glyphs those of `simulate_glyphs`.
 
     Raises:
         ValueError: An unknown kind, or an option out of range.

@@ -3,12 +3,12 @@
 from jaxrvae._checks import one_of
 from jaxrvae.simulate.imaging import ATOMIC_NUMBERS, CONTRAST_EXPONENT
 
-SYMBOLS: list[str] = (
+SYMBOLS: tuple[str, ...] = tuple(
     "X H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn "
     "Ga Ge As Se Br Kr Rb Sr Y Zr Nb Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe Cs Ba La Ce "
     "Pr Nd Pm Sm Eu Gd Tb Dy Ho Er Tm Yb Lu Hf Ta W Re Os Ir Pt Au Hg Tl Pb Bi Po At "
-    "Rn Fr Ra Ac Th Pa U Np Pu Am Cm"
-).split()
+    "Rn Fr Ra Ac Th Pa U Np Pu Am Cm".split()
+)
 
 
 def atomic_number(symbol: str) -> int:

@@ -14,6 +14,7 @@ from jaxrvae.simulate.probe import probe_transfer
 from jaxrvae.simulate.scan import as_tuple, check_drift
 
 GRIDDING = 1.0  # pixels: Gaussians drawn for the probe's place, divided out again
+COMPILED = 1024  # positions are converted by multiples of this many
 TAILS = 0.8  # nm around the field whose atoms' tails still reach into it
 
 
@@ -79,9 +80,10 @@ class Microscope:
         self, positions: Float[np.ndarray, "atom 2"]
     ) -> Float[np.ndarray, "atom 2"]:
         """Pixels (x = column, y = row) of nm about the field's centre, y up."""
-        shape = (self.size, self.size)
-        unit = jnp.asarray(positions / (self.pixel_size * unit_length(shape)))
-        return np.asarray(unit_to_pixel(unit, shape), float)
+        shape, n = (self.size, self.size), len(positions)
+        unit = np.zeros((-(-n // COMPILED) * COMPILED, 2))  # few shapes are compiled
+        unit[:n] = positions / (self.pixel_size * unit_length(shape))
+        return np.asarray(unit_to_pixel(jnp.asarray(unit), shape), float)[:n]
 
 
 def blur(microscope: Microscope) -> Complex[np.ndarray, "height half"]:
