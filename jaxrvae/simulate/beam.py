@@ -10,8 +10,9 @@ import pandas as pd
 from jaxrvae._checks import between, one_of, positive
 from jaxrvae._typing import Number
 from jaxrvae.data.containers import Frame, Frames
+from jaxrvae.simulate.actions import befall
 from jaxrvae.simulate.dopants import SECOND_SHELL, other_grain_near
-from jaxrvae.simulate.events import Event, Rates, advance, befall, candidates
+from jaxrvae.simulate.events import Event, Rates, advance, candidates
 from jaxrvae.simulate.imaging import contrast
 from jaxrvae.simulate.lattice import Lattice, draw_strain, graphene_sheet, strained
 from jaxrvae.simulate.microscope import (

@@ -3,11 +3,11 @@ import itertools
 import numpy as np
 import pytest
 
+from jaxrvae.simulate.actions import befall
 from jaxrvae.simulate.events import (
     BOND_AREA,
     Rates,
     advance,
-    befall,
     candidates,
     next_event,
 )
