@@ -161,6 +161,7 @@ def test_books_balance_after_many_events():
     assert network.alive[: len(quiet)][quiet].all()
 
 
+@pytest.mark.slow
 def test_waiting_times_between_hops():
     network, rng = sheet(1), np.random.default_rng(5)
     rates, n = only(hop_rate=0.5), 1000
@@ -174,6 +175,7 @@ def test_waiting_times_between_hops():
     assert np.abs(counts / n - 1 / 3).max() < 5 * np.sqrt(2 / 9 / n)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rate", "kind", "share"),
     [

@@ -5,6 +5,7 @@ import pytest
 
 from jaxrvae.simulate.landau import COERCIVE_FIELD, Landscape, evolve, free_energy
 
+pytestmark = pytest.mark.slow  # each compiles a program of its own
 WIDTH = 3.0  # of walls, pixels
 STEP = 0.05  # relaxation times: small, so that theory in continuous time holds
 
