@@ -105,11 +105,13 @@ def _add_simulate(verbs: Any, name: str) -> None:
     parser = _verb(
         verbs,
         name,
-        "write a simulated movie (npz) and the truth about its atoms (csv)",
+        "write a simulated movie (npz) and its atoms or walls as they were (csv)",
         "jaxrvae simulate graphene --set num_frames=4 size=384 --out movie.npz",
         _simulate,
     )
-    parser.add_argument("kind", choices=["graphene", "glyphs"])
+    parser.add_argument(
+        "kind", choices=["graphene", "glyphs", "beam", "ferroelectric", "lattice"]
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--set",

@@ -28,8 +28,10 @@ def write_simulation(
     if path.suffix != ".npz":
         raise DataError(f"{path}: expected a name that ends in .npz. Change --out.")
     made = simulate(kind, seed, **options)
-    truth = made.truth["atoms"] if isinstance(made, Frames) else made.truth
-    assert truth is not None
+    truth = made.truth
+    if isinstance(made, Frames):
+        truth = made.truth["atoms" if "atoms" in made.truth else "walls"]
+    assert isinstance(truth, pd.DataFrame)
     path.parent.mkdir(parents=True, exist_ok=True)
     buffer = io.BytesIO()
     np.savez_compressed(buffer, images=made.values)

@@ -67,7 +67,7 @@ def prepare_sites(
     around = neighbours(lattice.positions, FIRST_SHELL * bond)
     tree = KDTree(lattice.positions)
     near = tree.query_ball_point(lattice.positions, SECOND_SHELL * bond)
-    boundary = _other_grain_near(lattice, SECOND_SHELL * bond)
+    boundary = other_grain_near(lattice, SECOND_SHELL * bond)
     boundary |= (around >= 0).sum(1) != 3
     free = ~boundary & ~(boundary[around] & (around >= 0)).any(1)
     kind = np.where(boundary, "boundary", "C").astype(object)
@@ -137,7 +137,7 @@ def relax_around(sites: Sites, silicon_bond: Number) -> Float[np.ndarray, "site 
     return moved
 
 
-def _other_grain_near(lattice: Lattice, distance: Number) -> np.ndarray:
+def other_grain_near(lattice: Lattice, distance: Number) -> np.ndarray:
     """Which sites have one of another grain within the distance."""
     from scipy.spatial import KDTree
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
-from jaxrvae._checks import at_least, between, one_of, positive, whole
+from jaxrvae._checks import between, one_of, positive, whole
 from jaxrvae._typing import Number
 from jaxrvae.data.containers import Frame, Frames
 from jaxrvae.geometry.grid import unit_length, unit_to_pixel
@@ -23,6 +23,7 @@ from jaxrvae.simulate.imaging import (
     render_atoms,
 )
 from jaxrvae.simulate.lattice import deform, graphene_sheet
+from jaxrvae.simulate.scan import as_tuple, check_drift, drift_path
 
 BOND = 0.142  # nm, between carbon atoms of graphene
 METADATA = {"simulated": "graphene", "unit": "counts", "counts_per_unit": 1.0}
@@ -63,7 +64,7 @@ class Sheet:
 
     def __post_init__(self) -> None:
         one_of("num_grains", self.num_grains, [1, 2])
-        _as_tuple(self, "strain", 3)
+        as_tuple(self, "strain", 3)
         between("silicon_fraction", self.silicon_fraction, 0, 0.06)
         between("fourfold_fraction", self.fourfold_fraction, 0, 0.02)
         between("hop_rate", self.hop_rate, 0, 1)
@@ -105,7 +106,7 @@ class Scan:
     def __post_init__(self) -> None:
         whole("num_frames", self.num_frames, 1)
         whole("size", self.size, 16)
-        _as_tuple(self, "drift", 2)
+        as_tuple(self, "drift", 2)
         for name in ("pixel_size", "probe", "background"):
             positive(name, getattr(self, name))
         if self.dose is not None and self.snr is not None:
@@ -116,8 +117,7 @@ class Scan:
         for name in ("dose", "snr"):
             if getattr(self, name) is not None:
                 positive(name, getattr(self, name))
-        if not isinstance(self.drift, Sequence):
-            at_least("drift", self.drift, 0, "Or give a pair (dx, dy).")
+        check_drift(self.drift)
 
     @property
     def sigma(self) -> float:
@@ -130,17 +130,6 @@ class Scan:
         if self.snr is not None:  # peak = snr sqrt(background), background ~ peak
             return float(self.snr**2 * self.background)
         return carbon_peak(DOSE if self.dose is None else self.dose, self.sigma)
-
-
-def _as_tuple(options: Sheet | Scan, name: str, length: int) -> None:
-    """Lists, as YAML gives them, to tuples of the right length."""
-    value = getattr(options, name)
-    if isinstance(value, list | tuple):
-        if len(value) != length:
-            raise ValueError(
-                f"{name} must be one number or {length} of them; got {value!r}."
-            )
-        object.__setattr__(options, name, tuple(value))
 
 
 def simulate_graphene(
@@ -175,7 +164,7 @@ def simulate_graphene(
     angle = float(sheet_rng.uniform(-np.pi / 3, np.pi / 3))
     if sheet.angle is None:
         sheet = dataclasses.replace(sheet, angle=angle)
-    drift = _drift(scan, drift_rng)
+    drift = drift_path(scan.num_frames, scan.drift, drift_rng)
     sites = _grow(sheet, scan, float(np.abs(drift).max()), sheet_rng)
     frames, tables, totals = [], [], []
     for number in range(scan.num_frames):
@@ -209,15 +198,6 @@ def _expected_counts(atoms: pd.DataFrame, scan: Scan) -> np.ndarray:
     peaks = scan.peak * atoms["element"].map(contrast).to_numpy(float)
     image = render_atoms(positions, peaks, scan.sigma, (scan.size, scan.size))
     return image + scan.peak * scan.background
-
-
-def _drift(scan: Scan, rng: np.random.Generator) -> np.ndarray:
-    """(frame, 2) pixels since the first frame."""
-    steps = np.arange(scan.num_frames)[:, None]
-    if isinstance(scan.drift, Sequence):
-        return steps * np.asarray(scan.drift, float)
-    walk = rng.normal(0, scan.drift, (scan.num_frames, 2))
-    return np.cumsum(np.where(steps > 0, walk, 0), axis=0)
 
 
 def _grow(sheet: Sheet, scan: Scan, drift: Number, rng: np.random.Generator) -> Sites:

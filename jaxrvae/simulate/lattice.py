@@ -139,40 +139,80 @@ def deform(
         length: Over which the random field changes, nm.
         rng: Draws the random field.
     """
-    points = lattice.positions
-    if isinstance(strain, Sequence):
-        xx, yy, xy = strain
-        gradient = np.broadcast_to([[xx, xy], [xy, yy]], (len(points), 2, 2))
-        displacement = points @ np.array([[xx, xy], [xy, yy]])
-    elif strain > 0:
-        displacement, gradient = _random_field(points, length, rng)
-        displacement = displacement - displacement.mean(0)
-        diagonal = np.diagonal(gradient, axis1=1, axis2=2)
-        scale = strain / np.sqrt((diagonal**2).mean())
-        displacement, gradient = scale * displacement, scale * gradient
-    else:
-        return lattice
+    field = draw_strain(lattice.positions, strain, length, rng)
+    displacement, gradient = field(lattice.positions)
+    return strained(lattice, displacement, gradient)
+
+
+def strained(
+    lattice: Lattice,
+    displacement: Float[np.ndarray, "site 2"],
+    gradient: Float[np.ndarray, "site 2 2"],
+) -> Lattice:
+    """The lattice displaced (nm), its angles turned by the gradient du_i/dx_j."""
     shear = (gradient[:, 0, 1] + gradient[:, 1, 0]) / 2
     turn = (gradient[:, 1, 0] - gradient[:, 0, 1]) / 2  # (du_y/dx - du_x/dy) / 2
     return Lattice(
-        positions=points + displacement,
+        positions=lattice.positions + displacement,
         angle=lattice.angle + turn,
         grain=lattice.grain,
         strain=np.stack([gradient[:, 0, 0], gradient[:, 1, 1], shear], -1),
     )
 
 
-def _random_field(
-    points: np.ndarray, length: Number, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """Displacements u (n, 2) and gradients du_i/dx_j (n, 2, 2), a sum of waves."""
+def draw_strain(
+    reference: Float[np.ndarray, "site 2"],
+    strain: Number | Sequence[Number],
+    length: Number,
+    rng: np.random.Generator,
+) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
+    """A field of displacements u (n, 2) and gradients du_i/dx_j (n, 2, 2) at points.
+
+    Args:
+        reference: Points over which the root mean square is taken and the mean
+            displacement is zero, nm.
+        strain: As `deform` takes it.
+        length: Over which a random field changes, nm.
+        rng: Draws it.
+    """
+    if isinstance(strain, Sequence):
+        xx, yy, xy = strain
+        tensor = np.array([[xx, xy], [xy, yy]])
+        return lambda points: (
+            points @ tensor,
+            np.broadcast_to(tensor, (len(points), 2, 2)),
+        )
+    if not strain:
+        return lambda points: (np.zeros_like(points), np.zeros((len(points), 2, 2)))
+    waves = _random_waves(length, rng)
+    displacement, gradient = waves(reference)
+    diagonal = np.diagonal(gradient, axis1=1, axis2=2)
+    scale = strain / np.sqrt((diagonal**2).mean())
+    mean = displacement.mean(0)
+
+    def field(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        displacement, gradient = waves(points)
+        return scale * (displacement - mean), scale * gradient
+
+    return field
+
+
+def _random_waves(
+    length: Number, rng: np.random.Generator
+) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
+    """Displacements and gradients of a sum of plane waves."""
     directions = rng.uniform(0, 2 * np.pi, NUM_WAVES)
     numbers = rng.uniform(0.5, 1.0, NUM_WAVES) * 2 * np.pi / (2 * length)
     waves = numbers[:, None] * np.stack([np.cos(directions), np.sin(directions)], -1)
     amplitudes = rng.normal(size=(NUM_WAVES, 2)) / numbers[:, None]
-    phases = points @ waves.T + rng.uniform(0, 2 * np.pi, NUM_WAVES)
-    gradients = -np.einsum("nm,mi,mj->nij", np.sin(phases), amplitudes, waves)
-    return np.cos(phases) @ amplitudes, gradients
+    starts = rng.uniform(0, 2 * np.pi, NUM_WAVES)
+
+    def field(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        phases = points @ waves.T + starts
+        gradients = -np.einsum("nm,mi,mj->nij", np.sin(phases), amplitudes, waves)
+        return np.cos(phases) @ amplitudes, gradients
+
+    return field
 
 
 def _boundary(

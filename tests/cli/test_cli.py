@@ -335,6 +335,14 @@ def test_simulation_is_written_with_its_truth(tmp_path, capsys):
     assert "ends in .npz" in refused(capsys, [*words[:4], "--out", "movie.tif"])
 
 
+def test_simulated_domains_are_written_with_their_walls(tmp_path):
+    out = tmp_path / "domains.npz"
+    words = ["simulate", "ferroelectric", "--out", out]
+    assert status(*words, "--set", "num_frames=1", "size=64") == 0
+    walls = pd.read_csv(tmp_path / "domains_truth.csv")
+    assert list(walls) == ["frame", "x", "y", "direction"]
+
+
 def test_wrong_model_file(image, tmp_path, capsys):
     words = ["encode", image, image, "--out", tmp_path / "x.csv"]
     assert "expected a model written by" in refused(capsys, words)

@@ -15,6 +15,9 @@ def test_unknown_kind_suggests_the_nearest():
         ("glyphs", "nois", "noise"),
         ("graphene", "silicon_fractoin", "silicon_fraction"),
         ("graphene", "pixelsize", "pixel_size"),
+        ("ferroelectric", "pinning_field", "pin_field"),
+        ("beam", "flip", "flip_rate"),
+        ("lattice", "dopants", "dopant"),
     ],
 )
 def test_unknown_option_suggests_the_nearest(kind, option, nearest):
