@@ -17,6 +17,7 @@ from jaxrvae.analysis.clusters import Classes, find_classes, find_groups
 from jaxrvae.config import (
     ClassConfig,
     RunConfig,
+    WallConfig,
     as_run_config,
     read_yaml,
     run_config,
@@ -134,8 +135,7 @@ def refresh(
     with clock("read"):
         movie, config = open_movie(config)
         if config.kind == "pfm":
-            walls = config.walls
-            movie = find_polarity(movie, amplitude=walls.amplitude, phase=walls.phase)
+            movie = _polarity(movie, config.walls)
     with clock("cut patches"):
         patches = cut(movie, positions, config)
     _Say(progress)(f"{len(patches)} patches; writing {out}")
@@ -153,10 +153,15 @@ def locate(movie: Frames, config: RunConfig) -> tuple[Frames, pd.DataFrame]:
         atoms = find_atoms(movie, spacing=how.spacing, false_share=how.false_share)
         return movie, with_brightness(atoms)
     walls = config.walls
-    polar = find_polarity(movie, amplitude=walls.amplitude, phase=walls.phase)
+    polar = _polarity(movie, walls)
     if walls.windows == "grid":
         return polar, grid_points(polar, walls.step)
     return polar, find_walls(polar, spacing=walls.spacing, min_size=walls.min_size)
+
+
+def _polarity(movie: Frames, walls: WallConfig) -> Frames:
+    names = {"amplitude": walls.amplitude, "phase": walls.phase}
+    return find_polarity(movie, **names, offset=walls.offset)
 
 
 def cut(movie: Frames, positions: pd.DataFrame, config: RunConfig) -> Patches:

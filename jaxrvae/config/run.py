@@ -10,7 +10,7 @@ from jaxrvae.config.mapping import read_yaml, to_mapping
 from jaxrvae.config.model import ModelConfig
 from jaxrvae.config.training import TrainingConfig
 
-MOVIES = ("graphene",)  # that can be simulated
+MOVIES = ("graphene", "beam", "lattice", "ferroelectric")  # that can be simulated
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -18,7 +18,7 @@ class InputConfig:
     """Where the movie comes from: files, or a simulation."""
 
     files: str | Sequence[str] = ()  # or folders, patterns, as jr.read takes them
-    simulate: str | None = None  # "graphene"; then no files
+    simulate: str | None = None  # one of MOVIES; then no files
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     channel: int | str | None = None
     pixel_size: float | None = None  # nm, instead of what the files say
@@ -30,7 +30,7 @@ class InputConfig:
         one_of("simulate", self.simulate, (None, *MOVIES))
         if bool(self.files) == (self.simulate is not None):
             raise ValueError(
-                "input needs either files or simulate='graphene'; got "
+                "input needs either files or simulate='graphene' (or another); got "
                 f"{'both' if self.files else 'neither'}. Leave one of them."
             )
         if self.pixel_size is not None:
@@ -56,6 +56,7 @@ class WallConfig:
     min_size: float | None = None  # nm; None: from the images
     amplitude: str | None = None
     phase: str | None = None
+    offset: float | None = None  # radians, of positive polarity; None: found
 
     def __post_init__(self) -> None:
         one_of("windows", self.windows, ("walls", "grid"))

@@ -19,6 +19,7 @@ def measure_domains(
     min_size: Number | None = None,
     amplitude: str | None = None,
     phase: str | None = None,
+    offset: Number | None = None,
 ) -> pd.DataFrame:
     """A row a frame: how long its walls are, and what moved since the frame before.
 
@@ -26,7 +27,7 @@ def measure_domains(
         movie: As `find_walls` takes it.
         drift: frame, x, y: pixels since the first frame, taken off before frames are
             compared; None: they lie on one another.
-        min_size, amplitude, phase: As `find_walls` takes them.
+        min_size, amplitude, phase, offset: As `find_walls` takes them.
 
     Returns:
         frame; walls (how many); length (nm) of all together; curvature (one over nm,
@@ -38,7 +39,7 @@ def measure_domains(
     Raises:
         DataError: As `find_walls`; or frames of different shapes.
     """
-    polar = find_polarity(movie, amplitude=amplitude, phase=phase)
+    polar = find_polarity(movie, amplitude=amplitude, phase=phase, offset=offset)
     if len({frame.shape for frame in polar}) > 1:
         raise DataError(
             "expected frames of one shape, to compare them; got several. Measure them"

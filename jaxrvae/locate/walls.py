@@ -39,6 +39,7 @@ def find_walls(
     min_size: Number | None = None,
     amplitude: str | None = None,
     phase: str | None = None,
+    offset: Number | None = None,
 ) -> pd.DataFrame:
     """Points along the domain walls of PFM frames, to a fraction of a pixel.
 
@@ -52,7 +53,7 @@ def find_walls(
             the frame tells from noise.
         min_size: Diameter of the smallest domain (of a circle of its area) in nm, or
             pixels where the pixel size is not known; None: from the frame's detail.
-        amplitude, phase: Names of the channels, as `find_polarity` takes them.
+        amplitude, phase, offset: As `find_polarity` takes them.
 
     Returns:
         One row a point: frame (its number); x, y (pixels); direction (radians, of the
@@ -78,7 +79,7 @@ def find_walls(
             positive(name, value)
     movie.index_by_number()
     tables = []
-    for frame in find_polarity(movie, amplitude=amplitude, phase=phase):
+    for frame in find_polarity(movie, amplitude=amplitude, phase=phase, offset=offset):
         field = polarity_field(frame, min_size)
         table = _walls(field, spacing or field.detail / 2)
         table.insert(0, "frame", frame.number)
