@@ -1,6 +1,8 @@
 """npy, npz and TIFF."""
 
 import struct
+import threading
+import weakref
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -60,12 +62,12 @@ def open_npz(path: Path, channel: int | str | None) -> Opened:
             f" {claimed - start}. Copy it again from its source."
         )
     whole = len(shape) == 2 or fortran
+    stream = _Member(path, member)
 
     def load(index: int) -> np.ndarray:
         count = num_bytes if whole else num_bytes // shape[0]
-        with zipfile.ZipFile(path) as archive, archive.open(member) as file:
-            _skip(file, start if whole else start + index * count)
-            data = np.frombuffer(file.read(count), dtype)
+        at = start if whole else start + index * count
+        data = np.frombuffer(stream.read(at, count), dtype)
         if not whole:
             return data.reshape(shape[1:])
         array = data.reshape(shape, order="F" if fortran else "C")
@@ -74,13 +76,27 @@ def open_npz(path: Path, channel: int | str | None) -> Opened:
     return opened(path, shape, dtype, load, channel)
 
 
-def _skip(file: Any, count: int) -> None:
-    """Unpack and forget, 64 kB at a time: a member's own seek takes 16 MB."""
-    while count > 0:
-        taken = len(file.read(min(count, 2**16)))
-        if not taken:
-            raise EOFError("the archive's member ends early")
-        count -= taken
+class _Member:
+    """Bytes of a packed member; those asked for in order are unpacked but once."""
+
+    def __init__(self, path: Path, member: str):
+        self._path, self._member = path, member
+        self._file: Any = None
+        self._lock = threading.Lock()
+
+    def read(self, start: int, count: int) -> bytes:
+        with self._lock:
+            if self._file is None or self._file.tell() > start:
+                with zipfile.ZipFile(self._path) as archive:
+                    self._file = archive.open(self._member)
+            while (ahead := start - self._file.tell()) > 0:
+                # the file's own seek would unpack 16 MB at a time
+                if not self._file.read(min(ahead, 2**16)):
+                    raise EOFError("the archive's member ends early")
+            data = self._file.read(count)
+            if len(data) < count:
+                raise EOFError("the archive's member ends early")
+            return data
 
 
 def _npy_header(file: Any) -> tuple[tuple[int, ...], bool, np.dtype]:
@@ -113,7 +129,8 @@ def open_tif(path: Path, channel: int | str | None) -> Opened:
         with tifffile.TiffFile(path) as tif:
             series = tif.series[0]
             axes, shape, dtype = series.axes, series.shape, series.dtype
-            num_pages = len(series.pages)
+            num_pages, offset = len(series.pages), series.dataoffset
+            stored = np.dtype(dtype or "u1").newbyteorder(tif.byteorder)
             pixel_size = _tif_pixel_size(path, tif)
             metadata = described(_tif_metadata(tif))
     except (tifffile.TiffFileError, ValueError, IndexError, OSError) as error:
@@ -128,22 +145,44 @@ def open_tif(path: Path, channel: int | str | None) -> Opened:
     fits(path, where.shape, np.dtype(dtype))
     paged = where.shape == tuple(shape) and num_pages == shape[0] > 1
 
-    def load(index: int) -> np.ndarray:
-        with tifffile.TiffFile(path) as tif:
-            series = tif.series[0]
-            if series.dataoffset is not None:  # one run of bytes: only those needed
-                stored = np.dtype(dtype).newbyteorder(tif.byteorder)
-                array = np.memmap(path, stored, "r", series.dataoffset, tuple(shape))
-                return np.array(picker(array, where)(index))
-            for page in [series.pages[index]] if paged else series.pages:
-                _check_strips(path, page)
+    if offset is not None:  # one run of bytes
+
+        def load(index: int) -> np.ndarray:
+            array = np.memmap(path, stored, "r", offset, tuple(shape))
+            return np.array(picker(array, where)(index))
+
+    else:
+        pages = _Pages(path)
+
+        def load(index: int) -> np.ndarray:
             if paged:
-                return np.asarray(series.asarray(key=index))
-            return picker(series.asarray(), where)(index)
+                return pages.read(index)
+            return picker(pages.read(None), where)(index)
 
     return opened(
         path, where.shape, np.dtype(dtype), load, channel, pixel_size, metadata
     )
+
+
+class _Pages:
+    """Pages of a TIFF that stays open, since each opening walks through all of them."""
+
+    def __init__(self, path: Path):
+        self._path, self._file = path, None
+        self._lock = threading.Lock()
+
+    def read(self, index: int | None) -> np.ndarray:
+        """One page, or None: the whole series."""
+        import tifffile
+
+        with self._lock:
+            if self._file is None:
+                self._file = tifffile.TiffFile(self._path)
+                weakref.finalize(self, self._file.close)
+            series = self._file.series[0]
+            for page in series.pages if index is None else [series.pages[index]]:
+                _check_strips(self._path, page)
+            return np.asarray(series.asarray(key=index))
 
 
 def _check_pages(path: Path) -> None:

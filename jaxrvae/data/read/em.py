@@ -93,7 +93,13 @@ def _open(
         module = importlib.import_module(f"rsciio.{reader}")
     except ImportError as error:
         raise missing(path, "RosettaSciIO") from error
-    signals = module.file_reader(str(path), lazy=True, **options)
+    try:
+        signals = module.file_reader(str(path), lazy=True, **options)
+    except ModuleNotFoundError as error:  # spectrum images beside the images
+        raise DataError(
+            f"{path}: expected images alone; {error} Install it with: pip install"
+            " sparse, or export the images."
+        ) from error
     images = {
         str(one["metadata"].get("General", {}).get("title") or i): one
         for i, one in enumerate(signals)
