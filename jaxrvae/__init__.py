@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from jaxrvae.data.read import read
     from jaxrvae.estimator import RVAE
     from jaxrvae.locate.atoms import find_atoms
+    from jaxrvae.locate.tracking import link
     from jaxrvae.pipeline import run
     from jaxrvae.report import write_report
     from jaxrvae.simulate import simulate
@@ -35,6 +36,7 @@ __all__ = [
     "cut_patches",
     "find_atoms",
     "find_classes",
+    "link",
     "read",
     "run",
     "simulate",
@@ -50,6 +52,7 @@ _HOMES = {
     "cut_patches": "jaxrvae.data.patches",
     "find_atoms": "jaxrvae.locate.atoms",
     "find_classes": "jaxrvae.analysis.clusters",
+    "link": "jaxrvae.locate.tracking",
     "read": "jaxrvae.data.read",
     "run": "jaxrvae.pipeline",
     "simulate": "jaxrvae.simulate",

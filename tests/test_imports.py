@@ -21,6 +21,7 @@ PUBLIC = [
     "cut_patches",
     "find_atoms",
     "find_classes",
+    "link",
     "read",
     "run",
     "simulate",
