@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from jaxrvae.data.patches import cut_patches
     from jaxrvae.data.read import read
     from jaxrvae.estimator import RVAE
+    from jaxrvae.locate.align import correct_drift, mean_frame
     from jaxrvae.locate.atoms import find_atoms
+    from jaxrvae.locate.drift import find_drift
+    from jaxrvae.locate.lines import correct_lines
     from jaxrvae.locate.tracking import link
     from jaxrvae.pipeline import run
     from jaxrvae.report import write_report
@@ -33,10 +36,14 @@ __all__ = [
     "Patches",
     "RunError",
     "__version__",
+    "correct_drift",
+    "correct_lines",
     "cut_patches",
     "find_atoms",
     "find_classes",
+    "find_drift",
     "link",
+    "mean_frame",
     "read",
     "run",
     "simulate",
@@ -49,10 +56,14 @@ _HOMES = {
     "Latents": "jaxrvae.data.containers",
     "Patches": "jaxrvae.data.containers",
     "RVAE": "jaxrvae.estimator",
+    "correct_drift": "jaxrvae.locate.align",
+    "correct_lines": "jaxrvae.locate.lines",
     "cut_patches": "jaxrvae.data.patches",
     "find_atoms": "jaxrvae.locate.atoms",
     "find_classes": "jaxrvae.analysis.clusters",
+    "find_drift": "jaxrvae.locate.drift",
     "link": "jaxrvae.locate.tracking",
+    "mean_frame": "jaxrvae.locate.align",
     "read": "jaxrvae.data.read",
     "run": "jaxrvae.pipeline",
     "simulate": "jaxrvae.simulate",
