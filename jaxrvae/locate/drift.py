@@ -10,12 +10,14 @@ import pandas as pd
 from jaxrvae._checks import DataError, between, positive
 from jaxrvae._typing import Float, Number
 from jaxrvae.data.containers import Frame, Frames
-from jaxrvae.locate.register import Register
+from jaxrvae.locate.register import PRIOR, Register
 
 LAGS = (1, 2, 4, 8, 16)  # frames between the members of a pair
 SAMPLED = 12  # pairs of neighbouring frames that tell the weights
 ROUNDS = 30  # of reweighting; it converges in ten
 CONTRADICTS = 3.0  # standard errors from which on a pair loses its say
+FEW = 4  # steps, fewer do not tell what steps are usual
+RAYLEIGH = 1.177  # median length of a step, in its standard deviations along an axis
 FLOOR = 0.005  # pixels: no pair is believed to be better
 
 
@@ -27,13 +29,13 @@ def find_drift(
     Pairs of frames 1, 2, 4, 8 and 16 apart are registered by their cross-spectrum, each
     frequency weighted by how well neighbouring frames agree in it: noise, and what
     changes from frame to frame, count for little. A lattice correlates with itself
-    after every lattice vector; likelihood decides, with a normal prior of short steps
-    (2 % of the shorter side). The window moves with the sample, so it pulls at
+    after every lattice vector; likelihood decides, with a normal prior of steps
+    as short as the movie's others. The window moves with the sample, so it pulls at
     nothing. The drift is what agrees best with all pairs; pairs that contradict the
     others lose their say.
 
     Frames are read one at a time and 17 held. A frame of 512 x 512 pixels takes about
-    0.4 s of one core.
+    half a second of one core.
 
     Args:
         movie: Frames of one shape.
@@ -140,7 +142,7 @@ def consensus(
         free = len(pairs) - num_frames + 1
         if free:  # the median of a Rayleigh-distributed length is 1.177
             scatter = max(
-                1.0, float(np.median(away)) / 1.177 * (len(pairs) / free) ** 0.5
+                1.0, float(np.median(away)) / RAYLEIGH * (len(pairs) / free) ** 0.5
             )
         trust = 1 / (1 + (away / (CONTRADICTS * scatter)) ** 2)
         if np.abs(place - before).max() < 1e-6:
@@ -177,6 +179,7 @@ def _pairs(register: Register, movie: Frames, channel: int) -> list[Pair]:
     held: collections.deque[tuple[np.ndarray, np.ndarray]] = collections.deque(
         maxlen=LAGS[-1] + 1
     )
+    spread = _usual_step(register, movie, channel)
     chain = [np.zeros(2)]
     pairs = []
     for i, image in enumerate(_images(movie, channel, register.shape)):
@@ -186,7 +189,7 @@ def _pairs(register: Register, movie: Frames, channel: int) -> list[Pair]:
                 break
             other, spectrum = held[-1 - lag]
             expected = chain[i] - chain[i - lag] if lag > 1 else np.zeros(2)
-            step = register.coarse(spectrum, held[-1][1], expected)
+            step = register.coarse(spectrum, held[-1][1], expected, spread)
             found = register.fine(other, image, step)
             if lag == 1:
                 found = found or (step, float("inf"))
@@ -195,6 +198,24 @@ def _pairs(register: Register, movie: Frames, channel: int) -> list[Pair]:
                 error = min(max(found[1], FLOOR), 1e3)
                 pairs.append(Pair(first=i - lag, second=i, step=found[0], error=error))
     return pairs
+
+
+def _usual_step(register: Register, movie: Frames, channel: int) -> float | None:
+    """Standard deviation, along an axis, of the steps between neighbours, pixels.
+
+    Found with a wide prior of short steps; it makes the prior of all from then on. None
+    where the steps are too few to tell, or wider than that prior.
+    """
+    steps, before = [], None
+    for image in _images(movie, channel, register.shape):
+        spectrum = register.spectrum(image)
+        if before is not None:
+            steps.append(register.coarse(before, spectrum, np.zeros(2)))
+        before = spectrum
+    length = float(np.median(np.hypot(*np.transpose(steps))))
+    if len(steps) < FEW or length > RAYLEIGH * PRIOR * min(register.shape):
+        return None
+    return max(1.0, length / RAYLEIGH)
 
 
 def _images(

@@ -72,13 +72,18 @@ class Register:
         return float(np.sum(window**2) ** 2 / np.sum(window**4) / np.prod(self.shape))
 
     def coarse(
-        self, first: np.ndarray, second: np.ndarray, expected: np.ndarray
+        self,
+        first: np.ndarray,
+        second: np.ndarray,
+        expected: np.ndarray,
+        spread: float | None = None,
     ) -> Float[np.ndarray, "2"]:
         """The whole step (x, y) of greatest posterior probability, from spectra.
 
         The likelihood is that of two noisy views of one scene where the windows
         overlap and of two scenes elsewhere, so that long steps are hardly held back by
-        what leaves the window; the prior is normal about `expected`.
+        what leaves the window; the prior is normal about `expected`,
+        with a standard deviation of 2 % of the shorter side unless given.
         """
         cross = np.conj(first) * second * self.weight
         overlap = np.fft.irfft2(
@@ -89,7 +94,7 @@ class Register:
         dy = np.fft.fftfreq(self.shape[0], 1 / self.shape[0])[:, None]
         dx = np.fft.fftfreq(self.shape[1], 1 / self.shape[1])[None]
         away = (dx - expected[0]) ** 2 + (dy - expected[1]) ** 2
-        spread = PRIOR * min(self.shape)
+        spread = spread or PRIOR * min(self.shape)
         score = likelihood * self.independent() - away / (2 * spread**2)
         score[away > self.max_step**2] = -np.inf
         row, column = np.unravel_index(int(score.argmax()), score.shape)
