@@ -20,7 +20,7 @@ def drift_of_positions(table: pd.DataFrame) -> pd.DataFrame:
     All displacements between two frames' atoms vote for the step between them; peaks of
     the vote are refined to the median of the displacements near them. A lattice recurs
     after every lattice vector: of the steps after which as many atoms recur as after
-    the best, within two standard errors, the shortest is taken. So steps of more than
+    the best, within five standard errors, the shortest is taken. So steps of more than
     half a lattice vector are right only where defects, grains or edges tell them.
     Atoms that hop, come or go take away votes and move a median little.
 
@@ -103,12 +103,12 @@ def _step(
 
 
 def _highest(share: float, count: int) -> float:
-    """Two standard errors above a share, as if two had been seen more, one of each.
+    """Five standard errors above a share, as if two had been seen more, one of each.
 
     Source: Agresti & Coull 1998, doi:10.1080/00031305.1998.10480550.
     """
     likely = (share * count + 1) / (count + 2)
-    return share + 2 * float(np.sqrt(likely * (1 - likely) / count))
+    return share + 5 * float(np.sqrt(likely * (1 - likely) / count))
 
 
 def _displacements(voters: np.ndarray, tree, reach: float) -> np.ndarray:

@@ -97,8 +97,8 @@ def test_steps_are_bounded(step, kept):
 
 def test_drift_of_several_pixels_is_removed():
     steps = np.array([[0.0, 0], [4.0, -3], [8.5, -4], [4.0, 1]])
-    lattice = grid(side=8)
-    lattice = lattice[np.random.default_rng(0).permutation(64)[:50]]  # holes tell
+    lattice = grid(side=16)
+    lattice = lattice[np.random.default_rng(0).permutation(256)[:190]]  # holes tell
     table = movie(range(4), lattice, noise=0.2)
     table[["x", "y"]] += steps[table["frame"]]
     linked = link(table, max_step=2.0)
