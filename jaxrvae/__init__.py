@@ -18,10 +18,14 @@ if TYPE_CHECKING:
     from jaxrvae.data.patches import cut_patches
     from jaxrvae.data.read import read
     from jaxrvae.estimator import RVAE
+    from jaxrvae.locate.align import correct_drift, mean_frame
     from jaxrvae.locate.atoms import find_atoms
     from jaxrvae.locate.domains import measure_domains
+    from jaxrvae.locate.drift import find_drift
     from jaxrvae.locate.grid import grid_points
+    from jaxrvae.locate.lines import correct_lines
     from jaxrvae.locate.polarity import find_polarity
+    from jaxrvae.locate.tracking import link
     from jaxrvae.locate.walls import find_walls
     from jaxrvae.pipeline import run
     from jaxrvae.report import write_report
@@ -36,12 +40,17 @@ __all__ = [
     "Patches",
     "RunError",
     "__version__",
+    "correct_drift",
+    "correct_lines",
     "cut_patches",
     "find_atoms",
     "find_classes",
+    "find_drift",
     "find_polarity",
     "find_walls",
     "grid_points",
+    "link",
+    "mean_frame",
     "measure_domains",
     "read",
     "run",
@@ -55,12 +64,17 @@ _HOMES = {
     "Latents": "jaxrvae.data.containers",
     "Patches": "jaxrvae.data.containers",
     "RVAE": "jaxrvae.estimator",
+    "correct_drift": "jaxrvae.locate.align",
+    "correct_lines": "jaxrvae.locate.lines",
     "cut_patches": "jaxrvae.data.patches",
     "find_atoms": "jaxrvae.locate.atoms",
     "find_classes": "jaxrvae.analysis.clusters",
+    "find_drift": "jaxrvae.locate.drift",
     "find_polarity": "jaxrvae.locate.polarity",
     "find_walls": "jaxrvae.locate.walls",
     "grid_points": "jaxrvae.locate.grid",
+    "link": "jaxrvae.locate.tracking",
+    "mean_frame": "jaxrvae.locate.align",
     "measure_domains": "jaxrvae.locate.domains",
     "read": "jaxrvae.data.read",
     "run": "jaxrvae.pipeline",
