@@ -29,8 +29,10 @@ from jaxrvae.data.read import read
 from jaxrvae.estimator import RVAE
 from jaxrvae.locate.atoms import find_atoms
 from jaxrvae.locate.domains import measure_domains
+from jaxrvae.locate.drift import find_drift
 from jaxrvae.locate.grid import grid_points
 from jaxrvae.locate.polarity import find_polarity
+from jaxrvae.locate.tracking import link
 from jaxrvae.locate.walls import find_walls
 from jaxrvae.locate.windows import Kind, cut_windows, kind_of, middles, with_brightness
 from jaxrvae.report.result import NOUNS, Result
@@ -151,6 +153,8 @@ def locate(movie: Frames, config: RunConfig) -> tuple[Frames, pd.DataFrame]:
     if config.kind == "stem":
         how = config.locate
         atoms = find_atoms(movie, spacing=how.spacing, false_share=how.false_share)
+        if config.track.max_step is not None:
+            atoms = link(atoms, config.track.max_step, config.track.gap)
         return movie, with_brightness(atoms)
     walls = config.walls
     polar = _polarity(movie, walls)
@@ -226,7 +230,12 @@ def _finish(
     domains = None
     if config.kind == "pfm":
         with clock("measure domains"):
-            domains = measure_domains(movie, min_size=config.walls.min_size)
+            drift, most = None, config.walls.max_drift
+            if most is not None:
+                drift = find_drift(movie, channel="amplitude", max_step=most)
+            domains = measure_domains(
+                movie, drift=drift, min_size=config.walls.min_size
+            )
     with clock("encode"):
         latents = model.encode(patches)
         if model.config.num_classes > 1:
@@ -281,7 +290,7 @@ def _refuse_other_run(out: Path, config: RunConfig) -> None:
     if not (out / "config.yaml").exists():
         return
     there, here = read_yaml(out / "config.yaml"), run_mapping(config)
-    groups = ["input", "locate", "walls", "patches", "model", "training"]
+    groups = ["input", "locate", "track", "walls", "patches", "model", "training"]
     for group in groups:
         for name in {**there.get(group, {}), **here[group]}:
             old, new = there.get(group, {}).get(name), here[group].get(name)

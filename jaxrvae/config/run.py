@@ -47,6 +47,19 @@ class LocateConfig:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class TrackConfig:
+    """How atoms are linked from frame to frame. `jr.link` documents the fields."""
+
+    max_step: float | None = None  # pixels; None: they are not linked
+    gap: int = 2  # frames
+
+    def __post_init__(self) -> None:
+        if self.max_step is not None:
+            positive("max_step", self.max_step, "It is in pixels.")
+        whole("gap", self.gap, 0)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class WallConfig:
     """Where windows lie on PFM frames. `jr.find_walls` documents the last fields."""
 
@@ -57,10 +70,13 @@ class WallConfig:
     amplitude: str | None = None
     phase: str | None = None
     offset: float | None = None  # radians, of positive polarity; None: found
+    max_drift: float | None = None  # pixels a frame; None: frames are not aligned
 
     def __post_init__(self) -> None:
         one_of("windows", self.windows, ("walls", "grid"))
         positive("step", self.step, "It is in pixels.")
+        if self.max_drift is not None:
+            positive("max_drift", self.max_drift, "It is in pixels a frame.")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -112,6 +128,7 @@ class RunConfig:
     input: InputConfig
     kind: Literal["auto", "stem", "pfm"] = "auto"
     locate: LocateConfig = dataclasses.field(default_factory=LocateConfig)
+    track: TrackConfig = dataclasses.field(default_factory=TrackConfig)
     walls: WallConfig = dataclasses.field(default_factory=WallConfig)
     patches: PatchConfig = dataclasses.field(default_factory=PatchConfig)
     model: ModelConfig = CENTRED

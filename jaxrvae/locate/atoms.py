@@ -7,7 +7,8 @@ import pandas as pd
 
 from jaxrvae._checks import DataError, between, positive
 from jaxrvae._typing import Number
-from jaxrvae.data.containers import Frame, Frames
+from jaxrvae.data.containers import Frames
+from jaxrvae.locate.channels import channel_index, plane
 from jaxrvae.locate.seek import Found, Options, seek
 
 NUM_SAMPLED = 5  # frames whose distances of neighbours are taken for all
@@ -59,7 +60,7 @@ def find_atoms(
     between("false_share", false_share, 1e-9, 0.5)
     movie.index_by_number()
     options = Options(false_share=false_share)
-    which = _channel(movie, channel)
+    which = channel_index(movie, channel)
     done, usual = ({}, None) if spacing else _sampled(movie, which, options)
     tables = []
     for i, frame in enumerate(movie):
@@ -68,7 +69,7 @@ def find_atoms(
             distance = spacing if frame.pixel_size is None else spacing or usual
             pixels = None if distance is None else distance / (frame.pixel_size or 1)
             own = dataclasses.replace(options, spacing=pixels)
-            found = seek(_image(frame, which), own)
+            found = seek(plane(frame, which), own)
         if found.table.empty:
             raise DataError(
                 f"{frame.name or f'frame {frame.number}'}: expected atoms; found none"
@@ -91,7 +92,7 @@ def _sampled(
     done, distances = {}, {}
     for i in (known[int(place)] for place in np.unique(places.round())):
         frame = movie[i]
-        done[i] = seek(_image(frame, channel), options)
+        done[i] = seek(plane(frame, channel), options)
         if not done[i].table.empty:
             distances[i] = done[i].spacing * (frame.pixel_size or 1.0)
     if not distances:
@@ -99,18 +100,3 @@ def _sampled(
     usual = float(np.median(list(distances.values())))
     alike = [i for i in distances if abs(distances[i] / usual - 1) < UNLIKE]
     return {i: done[i] for i in alike}, usual
-
-
-def _channel(movie: Frames, channel: int | str) -> int:
-    names = list(movie.channels)
-    if isinstance(channel, str):
-        if channel not in names:
-            raise ValueError(f"channel must be one of {names}; got {channel!r}.")
-        return names.index(channel)
-    between("channel", channel, 0, len(names) - 1, f"The channels are {names}.")
-    return channel
-
-
-def _image(frame: Frame, channel: int) -> np.ndarray:
-    values = frame.values
-    return np.asarray(values if values.ndim == 2 else values[..., channel], np.float64)

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from jaxrvae._checks import DataError, between, positive
+from jaxrvae._checks import DataError, positive
 from jaxrvae._typing import Float, Number
 from jaxrvae.data.containers import Frame, Frames
+from jaxrvae.locate.channels import channel_index, plane
 from jaxrvae.locate.register import PRIOR, Register
 
 LAGS = (1, 2, 4, 8, 16)  # frames between the members of a pair
@@ -62,7 +63,7 @@ def find_drift(
     """
     movie.index_by_number()
     which = channel_index(movie, channel)
-    shape = plane(movie[0], which).shape
+    shape = centred(movie[0], which).shape
     longest = min(shape) / 4 if max_step is None else float(max_step)
     positive("max_step", longest, "It is in pixels.")
     place, error = np.zeros((len(movie), 2)), np.zeros(len(movie))
@@ -73,21 +74,9 @@ def find_drift(
     return pd.DataFrame({"frame": movie.numbers, **columns})
 
 
-def channel_index(movie: Frames, channel: int | str) -> int:
-    """Where a channel stands among the movie's."""
-    names = list(movie.channels)
-    if isinstance(channel, str):
-        if channel not in names:
-            raise ValueError(f"channel must be one of {names}; got {channel!r}.")
-        return names.index(channel)
-    between("channel", channel, 0, len(names) - 1, f"The channels are {names}.")
-    return channel
-
-
-def plane(frame: Frame, channel: int) -> Float[np.ndarray, "height width"]:
+def centred(frame: Frame, channel: int) -> Float[np.ndarray, "height width"]:
     """One channel of a frame as float32, its mean taken out."""
-    values = frame.values
-    image = np.asarray(values if values.ndim == 2 else values[..., channel], np.float64)
+    image = plane(frame, channel)
     name = frame.name or f"frame {frame.number}"
     if not np.isfinite(image).all():
         raise DataError(
@@ -222,7 +211,7 @@ def _images(
     movie: Frames, channel: int, shape: tuple[int, ...]
 ) -> Iterator[np.ndarray]:
     for frame in movie:
-        image = plane(frame, channel)
+        image = centred(frame, channel)
         if image.shape != shape:
             raise DataError(
                 f"{frame.name or f'frame {frame.number}'}: expected {shape} pixels as"

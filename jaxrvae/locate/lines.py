@@ -8,7 +8,8 @@ import numpy as np
 from jaxrvae._checks import positive, whole
 from jaxrvae._typing import Complex, Float, Number
 from jaxrvae.data.containers import Frame, Frames
-from jaxrvae.locate.drift import channel_index, plane
+from jaxrvae.locate.channels import channel_index
+from jaxrvae.locate.drift import centred
 
 BOX = (5, 3)  # waves along y and x over which power is averaged
 LEAST = 3.0  # times the floor, from which on power is the sample's
@@ -152,7 +153,7 @@ def _corrected(frame: Frame, channel: int, max_shift: float) -> Frame:
     if callable(frame.source):
         read = functools.partial(_lazily, frame, channel, max_shift)
         return dataclasses.replace(frame, source=read)
-    shifts = find_line_shifts(plane(frame, channel).astype(np.float64), max_shift)
+    shifts = find_line_shifts(centred(frame, channel).astype(np.float64), max_shift)
     metadata = {**frame.metadata, "line_shifts": shifts}
     moved = move_lines(frame.values, -shifts)
     return dataclasses.replace(frame, source=moved, metadata=metadata)

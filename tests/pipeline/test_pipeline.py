@@ -19,6 +19,7 @@ TOY = {
         "seed": 3,
     },
     "patches": {"window": 0.6, "size": 16},
+    "track": {"max_step": 4.0},
     "model": {"hidden_dim": 16, "num_turns": 3},
     "training": {"epochs": 3},
     "classes": {"max_classes": 3},
@@ -58,9 +59,10 @@ def test_atoms_are_patches_or_dropped(result):
     assert len(result.patches) + result.patches.num_dropped == len(result.positions)
     assert len(result.latents) == len(result.patches)
     table = pd.read_parquet(result.out / "latents.parquet")
-    assert {"frame", "x", "y", "content_1", "angle", "class", "offset", "scale"} <= set(
-        table.columns
-    )
+    needed = {"frame", "x", "y", "content_1", "angle", "class", "offset", "scale"}
+    assert needed <= set(table.columns)
+    both = table.groupby("track")["frame"].nunique()
+    assert (both == 2).mean() > 0.9  # nothing moves by more than a hop
     np.testing.assert_array_equal(table["class"], result.classes.labels)
 
 
