@@ -26,16 +26,8 @@ OPTIONS = {
     "coordinate": {"decoder": "coordinate"},
     "convolutional": {"decoder": {"name": "convolutional", "width": 8}},
 }
-RARE = "coordinate", "convolutional"  # these take minutes
-
-
-def kinds(*left_out):
-    """All of the options but some, those that take minutes marked."""
-    return [
-        pytest.param(kind, marks=pytest.mark.very_slow if kind in RARE else ())
-        for kind in OPTIONS
-        if kind not in left_out
-    ]
+QUICK = "rotation", "shift", "affine", "bernoulli"
+SHIFTED = "shift", "affine", "bernoulli"
 
 
 def glyphs(seed=0, number=NUMBER, **options):
@@ -124,7 +116,7 @@ def shift_r2(latents, truth, mine):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", kinds())
+@pytest.mark.parametrize("kind", QUICK)
 def test_angle_and_shift_are_recovered_in_every_class(cases, kind):
     case = cases(kind)
     for shape in range(2):
@@ -136,7 +128,7 @@ def test_angle_and_shift_are_recovered_in_every_class(cases, kind):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", kinds())
+@pytest.mark.parametrize("kind", QUICK)
 def test_content_tells_the_shapes_apart(cases, kind):
     content = cases(kind).latents.content[:100]
     shape = cases(kind).truth["shape"].to_numpy()
@@ -146,7 +138,7 @@ def test_content_tells_the_shapes_apart(cases, kind):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", kinds())
+@pytest.mark.parametrize("kind", QUICK)
 def test_pose_follows_a_quarter_turn_and_content_stays(cases, kind):
     latents = cases(kind).latents
     plain, turned = slice(50), slice(100, 150)
@@ -163,7 +155,7 @@ def test_pose_follows_a_quarter_turn_and_content_stays(cases, kind):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", kinds("rotation"))
+@pytest.mark.parametrize("kind", SHIFTED)
 def test_pose_follows_a_shift_by_whole_pixels(cases, kind):
     latents = cases(kind).latents
     near, moved = slice(150, 200), slice(200, 250)
@@ -177,7 +169,7 @@ def test_pose_follows_a_shift_by_whole_pixels(cases, kind):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", kinds("rotation", "bernoulli"))
+@pytest.mark.parametrize("kind", ["shift", "affine"])
 def test_decode_turns_counter_clockwise_and_shifts_right_and_down(cases, kind):
     model = cases(kind).model
     content = cases(kind).latents.content[:4]
@@ -197,6 +189,16 @@ def test_decode_turns_counter_clockwise_and_shifts_right_and_down(cases, kind):
         inside = slice(3, -3), slice(3, -3)
         expected = np.roll(image, (-2, 1), (0, 1))
         np.testing.assert_allclose(moved[inside], expected[inside], atol=0.02)
+
+
+@pytest.mark.very_slow
+@pytest.mark.parametrize("kind", ["coordinate", "convolutional"])
+def test_slower_decoders_do_the_same(cases, kind):
+    test_angle_and_shift_are_recovered_in_every_class(cases, kind)
+    test_content_tells_the_shapes_apart(cases, kind)
+    test_pose_follows_a_quarter_turn_and_content_stays(cases, kind)
+    test_pose_follows_a_shift_by_whole_pixels(cases, kind)
+    test_decode_turns_counter_clockwise_and_shifts_right_and_down(cases, kind)
 
 
 @pytest.mark.slow
