@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from jaxrvae.locate.domains import measure_domains
     from jaxrvae.locate.drift import find_drift
     from jaxrvae.locate.grid import grid_points
+    from jaxrvae.locate.lattice import fit_lattice
     from jaxrvae.locate.lines import correct_lines
     from jaxrvae.locate.polarity import find_polarity
     from jaxrvae.locate.tracking import link
@@ -48,6 +49,7 @@ __all__ = [
     "find_drift",
     "find_polarity",
     "find_walls",
+    "fit_lattice",
     "grid_points",
     "link",
     "mean_frame",
@@ -72,6 +74,7 @@ _HOMES = {
     "find_drift": "jaxrvae.locate.drift",
     "find_polarity": "jaxrvae.locate.polarity",
     "find_walls": "jaxrvae.locate.walls",
+    "fit_lattice": "jaxrvae.locate.lattice",
     "grid_points": "jaxrvae.locate.grid",
     "link": "jaxrvae.locate.tracking",
     "mean_frame": "jaxrvae.locate.align",

@@ -26,6 +26,7 @@ PUBLIC = [
     "find_drift",
     "find_polarity",
     "find_walls",
+    "fit_lattice",
     "grid_points",
     "link",
     "mean_frame",
