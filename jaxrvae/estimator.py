@@ -43,8 +43,7 @@ class RVAE:
         max_shift: Largest shift to either side, as a share of the field.
         decoder: "steerable" (angle and shift integrated out), "affine" (one canonical
             image, bilinear lookup; `units`, `activation`), "affine-cubic" (cubic
-            B-spline), "convolutional"
-            (the same made by convolutions, for patches of 96 pixels and more),
+            B-spline), "convolutional" (made by convolutions, for 96 pixels and more),
             "coordinate" (a network of point and content; settings `layers`, `features`
             for Fourier features, `skip`), or "auto": steerable where it applies.
         encoder: "turned-copy" (one layer reads K turned copies), "turned-back" (content
@@ -172,12 +171,9 @@ class RVAE:
         if seeds is not None:
             whole("seeds", seeds, 1)
         training = TrainingConfig(
-            epochs=epochs,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            seed=config.seed,
-            save_seconds=save_seconds,
-        )
+            epochs=epochs, batch_size=batch_size, learning_rate=learning_rate,
+            seed=config.seed, save_seconds=save_seconds,
+        )  # fmt: skip
         aim = from_mapping(ObjectiveConfig, objective or {})
         how = training, aim, seeds, run_dir, progress
         trained = fit_models(config, known, given, *how)
@@ -203,10 +199,7 @@ class RVAE:
         return self._read(given, table)
 
     def check(
-        self,
-        patches: Patches | ndarray | None = None,
-        labels: Any = None,
-        conditions: Any = None,
+        self, patches: Any = None, labels: Any = None, conditions: Any = None
     ) -> list[str]:
         """What looks wrong, a line each; nothing if nothing does.
 
@@ -323,6 +316,8 @@ class RVAE:
     ) -> Float[ndarray, " n"]:
         """Importance-weighted bound on log p(patch), nats, over all its pixels.
 
+        Of an ensemble, that of the member that the others agree with best.
+
         Args:
             num_samples: Of the content; more of them make the bound tighter.
             labels, conditions: As `encode` takes them.
@@ -340,10 +335,9 @@ class RVAE:
         fitted, ensemble = self._fitted(), self._ensemble
         notes = {"history": self.history.to_dict("list"), "metadata": self.metadata}
         if ensemble is None:
-            write_model(path, [fitted], notes)
-            return
+            return write_model(path, [fitted], notes)
         notes["reference"] = ensemble.reference
-        write_model(path, ensemble.members, notes, ensemble.arrays())
+        return write_model(path, ensemble.members, notes, ensemble.arrays())
 
     @classmethod
     def load(cls, path: str | Path) -> "RVAE":
