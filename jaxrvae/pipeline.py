@@ -152,7 +152,12 @@ def locate(movie: Frames, config: RunConfig) -> tuple[Frames, pd.DataFrame]:
     """
     if config.kind == "stem":
         how = config.locate
-        atoms = find_atoms(movie, spacing=how.spacing, false_share=how.false_share)
+        atoms = find_atoms(
+            movie,
+            method=how.method,
+            spacing=how.spacing,
+            false_share=how.false_share,
+        )
         if config.track.max_step is not None:
             atoms = link(atoms, config.track.max_step, config.track.gap)
         return movie, with_brightness(atoms)

@@ -42,8 +42,12 @@ class InputConfig:
 class LocateConfig:
     """How atoms are found. `jr.find_atoms` documents every field."""
 
+    method: Literal["gaussians", "network"] = "gaussians"
     spacing: float | None = None  # nm; None: from the images
     false_share: float = 0.01
+
+    def __post_init__(self) -> None:
+        one_of("method", self.method, ("gaussians", "network"))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -1,8 +1,8 @@
 """Atoms against the honeycomb that they make: sites, sublattices, vacancies.
 
 The lattice is found in reciprocal space, where the atoms' own structure factor is
-highest, and then grows from the middle of the frame, bent as the atoms around say: by
-strain and by what the scan distorts. It holds for graphene and, from above, for MoS2.
+highest. It then grows from where atoms are in the best order, bent as they say: by
+strain and by what the scan distorts. For graphene and, from above, MoS2.
 """
 
 import dataclasses
@@ -16,7 +16,8 @@ from jaxrvae.locate.choose import nearest_distances
 
 FEWEST = 12  # atoms that tell a lattice
 ANGLES, SCALES = 60, 31  # tried over 60 degrees, and over a quarter of the length
-FIRST_RADIUS = 8.0  # bonds from the middle, where the lattice is straight
+FIRST_RADIUS = 8.0  # bonds, in which the lattice is straight
+STARTS = ((0.5, 0.5), (0.3, 0.3), (0.7, 0.3), (0.3, 0.7), (0.7, 0.7))  # of the field
 NUM_TOLD, TOLD_WIDTH = 16, 1.2  # filled sites that tell of one; lattice constants
 STEP, RING = 0.6, 3.0  # lattice constants: growth, and what is told anew then
 BEYOND = 1e9  # pixels: nowhere
@@ -124,12 +125,19 @@ def _grown(
 ) -> tuple[Float[np.ndarray, "site 2"], Float[np.ndarray, "site 2"]]:
     """Sites (in lattice vectors) all over the field and where they lie, pixels.
 
-    From the middle outwards, a ring of sites at a time, each where its neighbours that
-    have atoms say: a lattice that bends is known only near where it is seen.
+    From where atoms are in the best order outwards, a ring of sites at a time, each
+    where its neighbours that have atoms say: a lattice that bends is known only near
+    where it is seen.
     """
-    middle = (xy.min(0) + xy.max(0)) / 2
-    inner = np.hypot(*(xy - middle).T) < FIRST_RADIUS * length
-    vectors, origin = _start(xy[inner], length)
+    starts = []
+    for share in STARTS:
+        middle = xy.min(0) + np.array(share) * np.ptp(xy, axis=0)
+        inner = np.hypot(*(xy - middle).T) < FIRST_RADIUS * length
+        if inner.sum() >= FEWEST:
+            starts.append((*_start(xy[inner], length), middle))
+    if not starts:  # few atoms, far apart
+        starts = [(*_start(xy, length), xy.mean(0))]
+    _, vectors, origin, middle = max(starts, key=lambda start: start[0])
     length = float(np.hypot(*vectors.T).mean() / np.sqrt(3))
     origin = origin + np.rint((middle - origin) @ np.linalg.inv(vectors)) @ vectors
     farthest = np.hypot(*(xy - middle).T).max() / length
@@ -186,8 +194,11 @@ def _where_neighbours_say(
 
 def _start(
     xy: Float[np.ndarray, "atom 2"], length: float
-) -> tuple[Float[np.ndarray, "2 2"], Float[np.ndarray, "2"]]:
-    """Lattice vectors (rows) and the middle of a hexagon, pixels."""
+) -> tuple[float, Float[np.ndarray, "2 2"], Float[np.ndarray, "2"]]:
+    """Atoms times the strength of their reflections; lattice vectors (rows); a middle.
+
+    The middle of a hexagon; lengths are pixels.
+    """
     from scipy.optimize import minimize
 
     def factors(waves: Float[np.ndarray, "2 2"]) -> np.ndarray:
@@ -214,7 +225,7 @@ def _start(
     waves = found.x.reshape(2, 2)
     vectors = 2 * np.pi * np.linalg.inv(waves).T
     share = (np.pi - np.angle(factors(waves)[:2])) / (2 * np.pi)
-    return vectors, share @ vectors
+    return -len(xy) * float(found.fun), vectors, share @ vectors
 
 
 def _on_sites(

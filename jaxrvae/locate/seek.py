@@ -123,7 +123,7 @@ def _once(
     if not len(params) or not (clean.detailed or scores.max() > LONE):
         return _no_atoms()
     params = on.fit(model, params).params  # without those that went last
-    return _table(on, params, scores)
+    return atom_table(on, params, scores)
 
 
 def _first(on: Canvas, clean: Denoised, spacing: Number):
@@ -169,7 +169,8 @@ def _no_atoms() -> pd.DataFrame:
     return pd.DataFrame(columns=["x", "y", "intensity", "sigma", "confidence"])
 
 
-def _table(on: Canvas, params: np.ndarray, scores: np.ndarray) -> pd.DataFrame:
+def atom_table(on: Canvas, params: np.ndarray, scores: np.ndarray) -> pd.DataFrame:
+    """x, y, intensity, sigma and confidence of fitted atoms, in image pixels."""
     xy = on.to_image(params[:, :2].astype(np.float64))
     binned = np.exp(2.0 * params[:, 3].astype(np.float64))
     variance = np.maximum(binned - (1 - 1 / on.bin**2) / 12, 0.01)  # without binning's

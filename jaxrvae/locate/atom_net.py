@@ -1,0 +1,157 @@
+"""Atoms by a network that was trained on simulated images alone.
+
+It sees images at one scale, neighbours `SPACING` pixels apart, and makes two maps of
+them: whether an atom is here, and whether it is a heavy one. Where noise hides single
+atoms, it knows what crystals look like.
+"""
+
+import dataclasses
+import functools
+import math
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+from flax import nnx
+
+from jaxrvae._typing import Array, Float, Number
+from jaxrvae.locate.canvas import WIDTH_SHARE, make_canvas, maxima, value_at
+from jaxrvae.locate.choose import scores_of
+from jaxrvae.locate.seek import Found, atom_table
+from jaxrvae.locate.spectrum import noise_level
+from jaxrvae.networks.unet import FACTOR, UNet
+
+WEIGHTS = Path(__file__).with_name("atom_net.npz")
+SPACING = 6.0  # pixels between neighbouring atoms, as the network sees them
+SIDES = 32  # sides are padded to multiples of it: few programs are compiled
+LEAST = 0.3  # of the map, where an atom is
+NOISY, SURE = 3.0, 8.0  # heights in standard errors: the network's place, the fit's
+STRAY = 0.3  # of the spacing: no fit goes so far with reason
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class AtomNet:
+    """Weights, and what its map means.
+
+    Attributes:
+        offset, slope: Of the log odds of being an atom, by the map's logit.
+    """
+
+    graph: Any
+    params: Any
+    offset: float
+    slope: float
+
+
+def fresh_net(seed: int) -> tuple[Any, Any]:
+    """The network's graph and its weights before training."""
+    return nnx.split(UNet(1, 2, rngs=nnx.Rngs(seed)), nnx.Param)
+
+
+@functools.cache
+def load_net(path: Path = WEIGHTS) -> AtomNet:
+    """The network that the package holds; `jaxrvae.locate.atom_training` made it."""
+    graph, params = fresh_net(0)
+    leaves, tree = jax.tree.flatten(params)
+    with np.load(path) as arrays:
+        found = [jnp.asarray(arrays[f"w{i}"], jnp.float32) for i in range(len(leaves))]
+        offset, slope = (float(value) for value in arrays["calibration"])
+    return AtomNet(graph, jax.tree.unflatten(tree, found), offset, slope)
+
+
+@jax.jit
+def logits(
+    graph: Any, params: Any, images: Float[Array, "batch height width"]
+) -> Float[Array, "batch height width 2"]:
+    """The network's two maps, as log odds."""
+    return nnx.merge(graph, params)(images[..., None])
+
+
+def scaled(
+    image: Float[np.ndarray, "height width"], spacing: Number
+) -> Float[np.ndarray, "row col"]:
+    """The image as the network sees it: neighbours so far apart, standardized.
+
+    Args:
+        spacing: Distance of neighbouring atoms, pixels of the image.
+    """
+    from scipy.ndimage import gaussian_filter, map_coordinates
+
+    step = spacing / SPACING  # pixels of the image, to one that the network sees
+    smooth = gaussian_filter(image, max(0.0, (step - 1) / 2), mode="nearest")
+    places = [np.arange(0, side - 1 + 1e-6, step) for side in image.shape]
+    grid = np.meshgrid(*places, indexing="ij")
+    seen = map_coordinates(smooth, grid, order=1, mode="nearest")
+    return ((seen - seen.mean()) / max(seen.std(), 1e-12)).astype(np.float32)
+
+
+def atom_maps(
+    image: Float[np.ndarray, "row col"], net: AtomNet
+) -> Float[np.ndarray, "row col 2"]:
+    """Log odds of an atom, and of its being heavy, of an image of the right scale."""
+    assert SIDES % FACTOR == 0
+    pads = [(SIDES // 2, SIDES // 2 + -side % SIDES) for side in image.shape]
+    wide = np.pad(image, pads, mode="reflect")
+    found = np.asarray(logits(net.graph, net.params, jnp.asarray(wide)[None])[0])
+    return found[pads[0][0] :, pads[1][0] :][: image.shape[0], : image.shape[1]]
+
+
+def seek_by_net(
+    image: Float[np.ndarray, "row col"],
+    spacing: Number,
+    net: AtomNet | None = None,
+    standardized: bool = False,
+) -> pd.DataFrame:
+    """x, y (pixels of the image), confidence and heavy, each a probability.
+
+    Args:
+        spacing: Distance of neighbouring atoms, pixels.
+        net: Another than the package's.
+        standardized: Whether the image is as `scaled` makes it.
+    """
+    net = net or load_net()
+    maps = atom_maps(image if standardized else scaled(image, spacing), net)
+    odds = maps[..., 0]
+    xy = maxima(np.asarray(jax.nn.sigmoid(odds)), 0.4 * SPACING, least=LEAST)
+    sure = net.offset + net.slope * value_at(odds, xy)
+    columns = {
+        "x": xy[:, 0] * spacing / SPACING,
+        "y": xy[:, 1] * spacing / SPACING,
+        "confidence": 1 / (1 + np.exp(-sure)),
+        "heavy": 1 / (1 + np.exp(-value_at(maps[..., 1], xy))),
+    }
+    return pd.DataFrame(columns)
+
+
+def find_by_net(image: Float[np.ndarray, "row col"], spacing: Number) -> Found:
+    """The network's atoms, with the heights and widths of a fit to the raw pixels.
+
+    Where noise lets the fit stray, the network's own place is kept: it goes over to
+    the fitted one as the height rises above its standard error.
+    """
+    from scipy.ndimage import gaussian_filter
+
+    seen = seek_by_net(image, spacing)
+    if seen.empty:
+        return Found(seen, spacing)
+    noise = noise_level(image)
+    on = make_canvas(image, noise, spacing)
+    smooth = gaussian_filter(image, WIDTH_SHARE * spacing, mode="nearest")
+    floor = float(np.percentile(smooth, 5))
+    xy = seen[["x", "y"]].to_numpy()
+    heights = np.maximum(value_at(smooth, xy) - floor, 1e-3 * noise)
+    width = np.full(len(xy), math.log(on.sigma))
+    start = np.column_stack([on.from_image(xy), heights, width]).astype(np.float32)
+    fitted = on.fit(on.flat(floor), start)
+    table = atom_table(on, fitted.params, np.zeros(len(xy)))
+    sure = scores_of(fitted.params, on.noise)
+    table["confidence"] = seen["confidence"]
+    table["heavy"] = seen["heavy"]
+    weight = np.clip((sure - NOISY) / (SURE - NOISY), 0, 1)
+    moved = np.hypot(*(table[["x", "y"]].to_numpy() - xy).T)
+    weight = np.where(moved < STRAY * spacing, weight, 0.0)[:, None]
+    table[["x", "y"]] = weight * table[["x", "y"]].to_numpy() + (1 - weight) * xy
+    return Found(table, spacing)

@@ -1,0 +1,293 @@
+"""Makes the network that finds atoms, from simulated images alone.
+
+    python -m jaxrvae.locate.atom_training --out atom_net.npz
+
+A quarter of an hour on two cores. Graphene with Si, vacancies and grain boundaries, and
+MoS2 with vacancies; doses over three decades, blur, contamination, holes, scale and how
+the scan distorts them are drawn anew for every image. The last tenth of the images is
+not trained on: it sets what the map means as a probability.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+
+from jaxrvae._typing import Array, Float
+from jaxrvae.locate.atom_net import (
+    SPACING,
+    WEIGHTS,
+    AtomNet,
+    fresh_net,
+    logits,
+    scaled,
+    seek_by_net,
+)
+from jaxrvae.simulate import simulate
+from jaxrvae.simulate.imaging import carbon_peak
+
+SIZE = 96  # pixels of an image, as the network sees it
+SPOT = 1.0  # pixels: the width of an atom's mark in the map
+HEAVY = 2.0  # times as bright as the image's median atom
+BATCH, RATE = 16, 2e-3
+COUNTS = (0.15, 100.0)  # of a light atom's peak, in a pixel that the network sees
+STEPS = (0.9, 2.5)  # recorded pixels to one that the network sees
+BOND, PAIR = 0.142, 0.184  # nm between neighbours: of graphene, of MoS2 from above
+SULFUR = 10.6  # times as bright as carbon: two sulfur atoms
+FOUND = 0.4  # of SPACING: how near a found atom is a right one
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Simulates, trains, and writes the weights."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=WEIGHTS)
+    parser.add_argument("--num-images", type=int, default=1600)
+    parser.add_argument("--epochs", type=int, default=16)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args(argv)
+    start = time.perf_counter()
+
+    def say(text: str) -> None:
+        sys.stderr.write(f"{time.perf_counter() - start:6.0f} s  {text}\n")
+
+    rng = np.random.default_rng(options.seed)
+    drawn = [draw(rng) for _ in range(options.num_images)]
+    say(f"{len(drawn)} images")
+    number = len(drawn) - max(len(drawn) // 10, 1)
+    images = np.stack([image for image, _ in drawn])
+    marks = np.stack([marked(atoms) for _, atoms in drawn])
+    parts = images[:number], marks[:number]
+    graph, params = train(*parts, options.epochs, options.seed, say)
+    net = calibrated(AtomNet(graph, params, 0.0, 1.0), drawn[number:])
+    save(net, options.out)
+    say(f"calibration {net.offset:.2f} {net.slope:.2f}; {options.out}")
+
+
+def draw(
+    rng: np.random.Generator,
+) -> tuple[Float[np.ndarray, "height width"], pd.DataFrame]:
+    """An image as the network sees it, and its atoms: x, y, heavy.
+
+    Recorded at another scale and scaled as an image whose spacing was measured, with an
+    error of a few percent.
+    """
+    step = float(np.exp(rng.uniform(*np.log(STEPS))))
+    told = float(np.exp(np.clip(0.04 * rng.standard_normal(), -0.1, 0.1)))
+    size = int(np.ceil((SIZE + 1) * step * 1.11))
+    spacing = step * SPACING
+    peak = float(np.exp(rng.uniform(*np.log(COUNTS)))) / step**2
+    seed = int(rng.integers(2**31))
+    share = rng.uniform(0.2, 1.5)
+    if rng.random() < 0.7:
+        atoms, counts = _graphene(rng, seed, size, BOND / spacing, peak, share)
+    else:
+        atoms, counts = _sulfide(rng, seed, size, PAIR / spacing, peak, share)
+    counts = counts + rng.poisson(peak * _contamination(rng, counts.shape))
+    atoms, counts = _holed(rng, atoms, counts, peak * share)
+    image = scaled(counts, told * spacing)[:SIZE, :SIZE]
+    places = atoms[["x", "y"]].to_numpy() / (told * step)
+    heavy = atoms["brightness"].to_numpy() > HEAVY * atoms["brightness"].median()
+    inside = ((places > -1) & (places < SIZE)).all(axis=1)
+    columns = {"x": places[inside, 0], "y": places[inside, 1], "heavy": heavy[inside]}
+    return image, pd.DataFrame(columns)
+
+
+def _graphene(
+    rng: np.random.Generator,
+    seed: int,
+    size: int,
+    pixel_size: float,
+    peak: float,
+    share: float,
+) -> tuple[pd.DataFrame, Float[np.ndarray, "height width"]]:
+    probe = rng.uniform(0.07, 0.13)
+    sigma = probe / 2.355 / pixel_size
+    movie: Any = simulate(
+        "graphene",
+        seed=seed,
+        num_frames=1,
+        size=size,
+        pixel_size=pixel_size,
+        num_grains=int(rng.integers(1, 3)),
+        grain_angle=float(rng.uniform(0.1, 0.5)),
+        silicon_fraction=float(rng.uniform(0, 0.05)),
+        fourfold_fraction=float(rng.uniform(0, 0.01)),
+        vacancy_fraction=float(rng.uniform(0, 0.03)),
+        strain=float(rng.uniform(0, 0.03)),
+        probe=probe,
+        background=share,
+        dose=peak / carbon_peak(1.0, sigma),
+    )
+    atoms = movie.truth["atoms"]
+    bright = np.where(atoms["element"] == "Si", 4.2, 1.0)
+    return atoms.assign(brightness=bright), movie[0].values
+
+
+def _sulfide(
+    rng: np.random.Generator,
+    seed: int,
+    size: int,
+    pixel_size: float,
+    peak: float,
+    share: float,
+) -> tuple[pd.DataFrame, Float[np.ndarray, "height width"]]:
+    movie: Any = simulate(
+        "lattice",
+        seed=seed,
+        structure="mos2",
+        num_frames=1,
+        size=size,
+        pixel_size=pixel_size,
+        vacancy_fraction=float(rng.uniform(0, 0.1)),
+        double_vacancy_fraction=float(rng.uniform(0, 0.03)),
+        strain=float(rng.uniform(0, 0.02)),
+        defocus=float(rng.uniform(-4, 4)),
+        astigmatism=float(rng.uniform(0, 2)),
+        astigmatism_angle=float(rng.uniform(0, np.pi)),
+        source=float(rng.uniform(0.05, 0.1)),
+        jitter=float(rng.uniform(0, 0.4)),
+        background=share,
+        dose=peak / carbon_peak(SULFUR, 0.045 / pixel_size),
+    )
+    atoms = movie.truth["atoms"]
+    return atoms[atoms["brightness"] > 0], movie[0].values
+
+
+def _contamination(
+    rng: np.random.Generator, shape: tuple[int, ...]
+) -> Float[np.ndarray, "height width"]:
+    """Smooth patches, in peaks of a light atom; none in half of the images."""
+    from scipy.ndimage import gaussian_filter
+
+    if rng.random() < 0.5:
+        return np.zeros(shape)
+    field = gaussian_filter(rng.standard_normal(shape), shape[0] / rng.uniform(4, 12))
+    return rng.uniform(0.2, 4) * np.clip(field / field.std(), 0, 3)
+
+
+def _holed(
+    rng: np.random.Generator,
+    atoms: pd.DataFrame,
+    counts: Float[np.ndarray, "height width"],
+    level: float,
+) -> tuple[pd.DataFrame, Float[np.ndarray, "height width"]]:
+    """With a hole, in which only some of the background is left; in a third of them."""
+    from scipy.ndimage import gaussian_filter
+
+    if rng.random() < 0.67:
+        return atoms, counts
+    field = gaussian_filter(
+        rng.standard_normal(counts.shape), counts.shape[0] / rng.uniform(4, 8)
+    )
+    hole = field > np.quantile(field, rng.uniform(0.4, 0.95))
+    empty = rng.poisson(level * rng.uniform(0, 1), counts.shape)
+    columns, rows = np.rint(atoms[["x", "y"]].to_numpy()).astype(int).T
+    inside = np.zeros(len(atoms), bool)
+    seen = (rows >= 0) & (columns >= 0)
+    seen &= (rows < len(hole)) & (columns < hole.shape[1])
+    inside[seen] = hole[rows[seen], columns[seen]]
+    return pd.DataFrame(atoms[~inside]), np.where(hole, empty, counts)
+
+
+def marked(atoms: pd.DataFrame) -> Float[np.ndarray, "height width 2"]:
+    """The maps that the network should make: marks of all atoms and of the heavy."""
+    rows, columns = np.mgrid[:SIZE, :SIZE]
+    maps = np.zeros((SIZE, SIZE, 2), np.float32)
+    for x, y, heavy in atoms[["x", "y", "heavy"]].itertuples(index=False):
+        top, left = max(int(y) - 4, 0), max(int(x) - 4, 0)
+        part = slice(top, int(y) + 6), slice(left, int(x) + 6)
+        square = (columns[part] - x) ** 2 + (rows[part] - y) ** 2
+        spot = np.exp(-square / (2 * SPOT**2))
+        maps[(*part, 0)] = np.maximum(maps[(*part, 0)], spot)
+        maps[(*part, 1)] = np.maximum(maps[(*part, 1)], heavy * spot)
+    return maps
+
+
+def train(
+    images: Float[np.ndarray, "n height width"],
+    marks: Float[np.ndarray, "n height width 2"],
+    epochs: int,
+    seed: int,
+    say: Callable[[str], None],
+) -> tuple[Any, Any]:
+    """Graph and weights; every image is turned and mirrored anew each epoch."""
+    import optax
+
+    graph, params = fresh_net(seed)
+    steps = len(images) // BATCH
+    rate = optax.cosine_decay_schedule(RATE, steps * epochs)
+    optimizer = optax.adam(rate)
+    state = optimizer.init(params)
+
+    def loss(params: Any, images: Array, marks: Array) -> Array:
+        cost = optax.sigmoid_binary_cross_entropy(logits(graph, params, images), marks)
+        # what is heavy is asked where an atom is
+        return cost[..., 0].mean() + (cost[..., 1] * (marks[..., 0] > 0.3)).mean()
+
+    @jax.jit  # a step: within a loop, XLA's convolutions are slow on a CPU
+    def step(params: Any, state: Any, images: Array, marks: Array) -> Any:
+        value, slope = jax.value_and_grad(loss)(params, images, marks)
+        change, state = optimizer.update(slope, state, params)
+        return optax.apply_updates(params, change), state, value
+
+    rng = np.random.default_rng(seed)
+    for number in range(epochs):
+        order = rng.permutation(len(images))[: steps * BATCH]
+        turns, mirror = int(rng.integers(4)), bool(rng.integers(2))
+        parts = [
+            np.rot90(part[order][:, ::-1] if mirror else part[order], turns, (1, 2))
+            for part in (images, marks)
+        ]
+        values = []
+        for start in range(0, len(order), BATCH):
+            batch = [jnp.asarray(part[start : start + BATCH]) for part in parts]
+            params, state, value = step(params, state, *batch)
+            values.append(value)
+        say(f"epoch {number + 1}/{epochs}: loss {float(np.mean(values)):.4f}")
+    return graph, params
+
+
+def calibrated(net: AtomNet, drawn: Sequence[tuple[Any, pd.DataFrame]]) -> AtomNet:
+    """The network with what its map means as a probability, from unseen images."""
+    import dataclasses
+
+    from scipy.spatial import KDTree
+    from sklearn.linear_model import LogisticRegression
+
+    odds, right = [], []
+    for image, atoms in drawn:
+        found = seek_by_net(image, SPACING, net, standardized=True)
+        if found.empty or atoms.empty:
+            continue
+        reach = KDTree(atoms[["x", "y"]]).query(found[["x", "y"]])[0]
+        inside = (found[["x", "y"]] > 2).all(axis=1) & (
+            found[["x", "y"]] < SIZE - 3
+        ).all(axis=1)
+        sure = found["confidence"].to_numpy()[inside]
+        odds.append(np.log(sure / (1 - sure)))
+        right.append(reach[inside] < FOUND * SPACING)
+    x, y = np.concatenate(odds)[:, None], np.concatenate(right)
+    if y.all() or not y.any():
+        return net
+    line = LogisticRegression(C=1e3).fit(x, y)
+    slope, offset = float(line.coef_[0, 0]), float(line.intercept_[0])
+    return dataclasses.replace(net, offset=offset, slope=slope)
+
+
+def save(net: AtomNet, path: Path) -> None:
+    """Weights in half precision, which is more than they hold."""
+    leaves = jax.tree.leaves(net.params)
+    arrays = {f"w{i}": np.asarray(leaf, np.float16) for i, leaf in enumerate(leaves)}
+    numbers = np.array([net.offset, net.slope], np.float32)
+    np.savez_compressed(path, calibration=numbers, **arrays)  # type: ignore[arg-type]
+
+
+if __name__ == "__main__":
+    main()
