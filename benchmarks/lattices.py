@@ -24,8 +24,9 @@ DIM = 0.7  # of the sublattice's median
 ABOUT = (
     "Real images. Si and C: share of the listed atoms found within 0.05 nm. On a site:"
     " share of the atoms found that the fitted honeycomb explains, mean over the images"
-    " and least. Bond: mean of threefold Si, found over listed, less one. MoS2: median"
-    " brightness of Mo over S2's; columns flagged; sites without an atom."
+    " and least. Bond: mean of threefold Si to the atoms found nearest to the listed C,"
+    " over the listed mean, less one. MoS2: median brightness of Mo over S2's; columns"
+    " flagged; sites without an atom."
 )
 
 
@@ -93,12 +94,17 @@ def listed_bonds(
 def bonds(
     atoms: pd.DataFrame, told: list[tuple[float, float, str]], pixel_size: float
 ) -> list[float]:
-    """nm, from the atom found at the listed Si to its three on the other sublattice."""
-    x, y = next((x, y) for x, y, element in told if element == "Si")
-    centre = atoms.loc[np.hypot(atoms["x"] - x, atoms["y"] - y).idxmin()]
-    others = atoms[atoms["sublattice"] == 1 - centre["sublattice"]]
-    away = np.hypot(others["x"] - centre["x"], others["y"] - centre["y"]) * pixel_size
-    return np.sort(away)[:3].tolist() if centre["sublattice"] >= 0 else []
+    """nm, between the atoms found nearest to the listed Si and to each listed C."""
+    xy = atoms[["x", "y"]].to_numpy()
+    found = [xy[np.hypot(*(xy - (x, y)).T).argmin()] for x, y, _ in told]
+    centre = next(
+        place for place, one in zip(found, told, strict=True) if one[2] == "Si"
+    )
+    return [
+        float(np.hypot(*(place - centre))) * pixel_size
+        for place, one in zip(found, told, strict=True)
+        if one[2] == "C"
+    ]
 
 
 def sulfide_rows(folder: Path, method: Any) -> list[dict[str, Any]]:
