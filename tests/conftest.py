@@ -12,6 +12,21 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 
+MOST_MEMORY = 2.5e9  # bytes of a worker
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled_programs_are_let_go():
+    """What a module compiled is kept for the next ones only while memory allows it."""
+    yield
+    import psutil
+
+    if psutil.Process().memory_info().rss > MOST_MEMORY:
+        import jax
+
+        jax.clear_caches()
+
+
 @pytest.fixture
 def strict_numerics():
     """Forbid implicit promotion of ranks and dtypes."""

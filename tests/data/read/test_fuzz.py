@@ -35,7 +35,9 @@ for path in sys.stdin.read().split():
     except BaseException as error:
         found = type(error).__name__
     print(path, found, flush=True)
-print("peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+# its own alone: ru_maxrss would count what it was forked from
+status = dict(line.split(":", 1) for line in open("/proc/self/status"))
+print("peak", int(status["VmHWM"].split()[0]) * 1024)
 """
 
 
