@@ -79,15 +79,14 @@ def test_every_member_of_the_family_fits_reads_and_is_saved(options, tmp_path):
 
 
 @pytest.mark.very_slow
+@pytest.mark.parametrize("channels", [1, 2])
 @pytest.mark.parametrize(
-    ("options", "channels"),
+    "options",
     [
-        ({"decoder": "coordinate", "posterior": "von_mises"}, 2),
-        ({"decoder": CONVOLUTIONAL, "encoder": GROUP}, 2),
-        ({"decoder": "affine", "encoder": {"name": "convolutional", "width": 8}}, 2),
-        ({"decoder": "affine"}, 1),
-        ({"decoder": "steerable"}, 1),
-        ({"decoder": "steerable"}, 2),
+        {"decoder": "coordinate", "posterior": "von_mises"},
+        {"decoder": CONVOLUTIONAL, "encoder": GROUP},
+        {"decoder": "affine", "encoder": "convolutional"},
+        {"decoder": "steerable"},
     ],
     ids=str,
 )
