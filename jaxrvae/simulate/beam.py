@@ -9,20 +9,15 @@ import pandas as pd
 
 from jaxrvae._checks import between, one_of, positive
 from jaxrvae._typing import Number
-from jaxrvae.data.containers import Frame, Frames
+from jaxrvae.data.containers import Frames
 from jaxrvae.simulate.actions import befall
 from jaxrvae.simulate.dopants import SECOND_SHELL, other_grain_near
 from jaxrvae.simulate.events import Event, Rates, advance, candidates
 from jaxrvae.simulate.imaging import contrast
 from jaxrvae.simulate.lattice import Lattice, draw_strain, graphene_sheet, strained
-from jaxrvae.simulate.microscope import (
-    Microscope,
-    blur,
-    expected_counts,
-    in_field,
-    record,
-)
+from jaxrvae.simulate.microscope import Microscope
 from jaxrvae.simulate.network import BOND, Network, build_network, relax
+from jaxrvae.simulate.recording import Recording
 from jaxrvae.simulate.scan import as_tuple, drift_path
 
 METADATA = {"simulated": "beam", "unit": "counts", "counts_per_unit": 1.0}
@@ -106,8 +101,7 @@ def simulate_beam(
     ripples = draw_strain(
         network.positions, flake.strain, flake.strain_length, sheet_rng
     )
-    kernel, background = blur(microscope), None
-    frames, tables, log, jitter, totals = [], [], [], [], []
+    recording, log = Recording(microscope, drift, METADATA, noise_rng), []
     for number in range(microscope.num_frames):
         if number:
             network, events = advance(network, rates, number - 1, 1, event_rng)
@@ -115,36 +109,14 @@ def simulate_beam(
         network = relax(network)
         atoms = _table(network, flake, ripples, microscope)
         atoms[["x", "y"]] += drift[number]
-        mean = expected_counts(
-            atoms[["x", "y"]].to_numpy(),
-            atoms["element"].map(contrast).to_numpy(float),
-            microscope,
-            kernel,
-        )
-        if background is None:
-            background = microscope.background * float(mean.mean())
-        counts, off = record(mean, background, microscope, noise_rng)
-        name = f"beam {number}"
-        frames.append(Frame(counts, microscope.pixel_size, name, number, METADATA))
-        seen = atoms.loc[in_field(atoms[["x", "y"]].to_numpy(), microscope.size)]
-        tables.append(seen.assign(frame=number))
-        jitter.append(off)
-        totals.append(mean.mean() + background)
-    atoms = pd.concat(tables, ignore_index=True)
-    atoms.insert(0, "frame", atoms.pop("frame"))
+        recording.add(atoms, atoms["element"].map(contrast).to_numpy(float))
     names = ["frame", "time", "kind", "x", "y", "atoms"]
     truth: dict[str, Any] = {
-        "atoms": atoms,
+        "atoms": recording.atoms(),
         "events": pd.DataFrame(log, columns=names),
-        "drift": pd.DataFrame(drift, columns=["x", "y"])
-        .rename_axis("frame")
-        .reset_index(),
-        "jitter": np.stack(jitter),
-        "counts_per_pixel": float(np.mean(totals)),
-        "background": background,
         "options": vars(flake) | vars(rates) | vars(microscope),
     }
-    return Frames(tuple(frames), metadata={**METADATA, "seed": seed}, truth=truth)
+    return recording.movie(seed, truth)
 
 
 def _grow(flake: Flake, half_width: float, rng: np.random.Generator) -> Network:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from jaxrvae._checks import at_least, between, one_of, positive, whole
 from jaxrvae._typing import Float, Number
-from jaxrvae.data.containers import Frame, Frames
+from jaxrvae.data.containers import Frames
 from jaxrvae.simulate.crystals import (
     LATTICE_CONSTANTS,
     Cell,
@@ -21,13 +21,8 @@ from jaxrvae.simulate.crystals import (
 )
 from jaxrvae.simulate.elements import SYMBOLS, atomic_number, brightness, formula
 from jaxrvae.simulate.lattice import Lattice, deform
-from jaxrvae.simulate.microscope import (
-    Microscope,
-    blur,
-    expected_counts,
-    in_field,
-    record,
-)
+from jaxrvae.simulate.microscope import Microscope
+from jaxrvae.simulate.recording import Recording
 from jaxrvae.simulate.scan import as_tuple, drift_path
 
 METADATA = {"simulated": "lattice", "unit": "counts", "counts_per_unit": 1.0}
@@ -167,42 +162,16 @@ def simulate_lattice(
     shift = columns[["displacement_x", "displacement_y"]].to_numpy()
     shift = shift * [1, -1] / microscope.pixel_size
     columns[["displacement_x", "displacement_y"]] = shift
-    kernel, background = blur(microscope), None
-    frames, tables, jitter, totals = [], [], [], []
+    recording = Recording(microscope, drift, METADATA, noise_rng)
     for number in range(microscope.num_frames):
         if number:
             columns = _lose(columns, crystal, loss_rng)
         columns = columns.assign(brightness=_brightness(columns, crystal))
         columns[["x", "y"]] = place + drift[number]
-        mean = expected_counts(
-            columns[["x", "y"]].to_numpy(),
-            columns["brightness"].to_numpy(),
-            microscope,
-            kernel,
-        )
-        if background is None:
-            background = microscope.background * float(mean.mean())
-        counts, off = record(mean, background, microscope, noise_rng)
-        name = f"lattice {number}"
-        frames.append(Frame(counts, microscope.pixel_size, name, number, METADATA))
-        seen = columns.loc[in_field(columns[["x", "y"]].to_numpy(), microscope.size)]
-        tables.append(seen.assign(frame=number))
-        jitter.append(off)
-        totals.append(mean.mean() + background)
-    truth = _truth(pd.concat(tables, ignore_index=True)) | {
-        "drift": pd.DataFrame(drift, columns=["x", "y"])
-        .rename_axis("frame")
-        .reset_index(),
-        "jitter": np.stack(jitter),
-        "counts_per_pixel": float(np.mean(totals)),
-        "background": background,
-        "options": {
-            name: value
-            for group in (crystal, polar, microscope)
-            for name, value in vars(group).items()
-        },
-    }
-    return Frames(tuple(frames), metadata={**METADATA, "seed": seed}, truth=truth)
+        recording.add(columns, columns["brightness"].to_numpy())
+    options = vars(crystal) | vars(polar) | vars(microscope)
+    truth = _truth(recording.atoms()) | {"options": options}
+    return recording.movie(seed, truth)
 
 
 def _cell(crystal: Crystal, polar: Polar) -> Cell:
