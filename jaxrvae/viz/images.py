@@ -40,7 +40,7 @@ def manifold_figure(
                 axis, planes[place], bar=False, vmin=low, vmax=high,
                 alpha=0.25 if faded else 1.0,
             )  # fmt: skip
-        wide = "" if pixel_size is None else f"   ({width * pixel_size:.2g} nm each)"
+        wide = "" if pixel_size is None else f"   ({width * pixel_size:.3g} nm each)"
         figure.supxlabel(f"content 0 →{wide}", fontsize=9)
         figure.supylabel("content 1 →", fontsize=9)
         return figure
