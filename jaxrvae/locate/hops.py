@@ -3,8 +3,10 @@
 import numpy as np
 import pandas as pd
 
-from jaxrvae._checks import DataError, positive
+from jaxrvae._checks import positive
 from jaxrvae._typing import Number
+from jaxrvae.locate.position_drift import shift_of_frames
+from jaxrvae.locate.tracking import check_positions
 
 REST = 0.5  # bonds: what moves less has stayed on its site
 SHELLS = np.sqrt([1, 3, 4, 7, 9, 12, 13, 16])  # bonds: distances in a honeycomb
@@ -30,7 +32,7 @@ def measure_hops(
             gives them; None: positions are without drift.
 
     Raises:
-        DataError: Columns are missing, or frames of the drift.
+        DataError: Columns are missing or not finite; the drift lacks frames.
 
     >>> seen = pd.DataFrame({"frame": [0, 1, 3], "x": [5.0, 5.2, 15.1], "y": 4.0})
     >>> hops = measure_hops(seen.assign(track=0), bond=10.0)
@@ -38,17 +40,12 @@ def measure_hops(
     ([2], [0.99])
     """
     positive("bond", bond, "It is in pixels.")
-    missing = {"frame", "x", "y", "track"} - set(table.columns)
-    if missing:
-        raise DataError(
-            f"table must have frame, x, y and track; {sorted(missing)} missing. Link"
-            " the positions first: jaxrvae.link(atoms)."
-        )
+    check_positions(table, ("x", "y", "track"))
     columns = ["track", "frame", "x", "y"]
     own = table[columns].sort_values(columns[:2], ignore_index=True)
     still = own[["x", "y"]].to_numpy(np.float64)
     if drift is not None:
-        still = still - _drift_of(own["frame"].to_numpy(), drift)
+        still = still - shift_of_frames(drift, own["frame"].to_numpy())
     step, before = np.diff(still, axis=0), own.iloc[:-1]
     length = np.hypot(*step.T) / float(bond)
     same = np.diff(own["track"].to_numpy()) == 0
@@ -71,13 +68,3 @@ def measure_hops(
     )
     return hops[went].reset_index(drop=True)
 
-
-def _drift_of(frames: np.ndarray, drift: pd.DataFrame) -> np.ndarray:
-    """(n, 2) pixels."""
-    known = drift.set_index("frame")[["x", "y"]]
-    lacking = np.setdiff1d(frames, known.index)
-    if len(lacking):
-        raise DataError(
-            f"drift must have every frame of the table; {lacking[:5].tolist()} missing."
-        )
-    return known.loc[frames].to_numpy(np.float64)

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from jaxrvae import DataError
-from jaxrvae.analysis.hops import BONDS, SHELLS, measure_hops
+from jaxrvae.locate.hops import BONDS, SHELLS, measure_hops
 from jaxrvae.simulate import simulate
 from jaxrvae.simulate.lattice import graphene_sheet
 
@@ -69,12 +69,12 @@ def test_simulated_silicon():
 @pytest.mark.parametrize(
     ("table", "options", "message"),
     [
-        (pd.DataFrame({"frame": [0], "x": 1.0, "y": 1.0}), {}, r"\['track'\] missing"),
+        (pd.DataFrame({"frame": [0], "x": 1.0, "y": 1.0}), {}, "find positions"),
         (table_of([0], [[1, 1]]), {"bond": 0.0}, "bond must be"),
         (
             table_of([0, 4], [[1, 1], [1, 1]]),
             {"drift": pd.DataFrame({"frame": [0], "x": 0.0, "y": 0.0})},
-            r"\[4\] missing",
+            "first frame 4",
         ),
     ],
 )
