@@ -31,10 +31,19 @@ from jaxrvae.locate.atoms import find_atoms
 from jaxrvae.locate.domains import measure_domains
 from jaxrvae.locate.drift import find_drift
 from jaxrvae.locate.grid import grid_points
+from jaxrvae.locate.hops import measure_hops
 from jaxrvae.locate.polarity import find_polarity
+from jaxrvae.locate.position_drift import drift_of_positions
 from jaxrvae.locate.tracking import link
 from jaxrvae.locate.walls import find_walls
-from jaxrvae.locate.windows import Kind, cut_windows, kind_of, middles, with_brightness
+from jaxrvae.locate.windows import (
+    Kind,
+    cut_windows,
+    kind_of,
+    middles,
+    typical_spacing,
+    with_brightness,
+)
 from jaxrvae.report.result import NOUNS, Result
 from jaxrvae.report.store import versions, write_result
 from jaxrvae.simulate import simulate
@@ -158,9 +167,13 @@ def locate(movie: Frames, config: RunConfig) -> tuple[Frames, pd.DataFrame]:
             spacing=how.spacing,
             false_share=how.false_share,
         )
-        if config.track.max_step is not None:
-            atoms = link(atoms, config.track.max_step, config.track.gap)
-        return movie, with_brightness(atoms)
+        atoms, how = with_brightness(atoms), config.track
+        if how.max_step is not None:
+            drift = drift_of_positions(atoms)
+            atoms = link(
+                atoms, how.max_step, how.gap, drift=drift, features=how.features
+            )
+        return movie, atoms
     walls = config.walls
     polar = _polarity(movie, walls)
     if walls.windows == "grid":
@@ -241,6 +254,10 @@ def _finish(
             domains = measure_domains(
                 movie, drift=drift, min_size=config.walls.min_size
             )
+    hops = None
+    if "track" in positions and len(positions):
+        bond = typical_spacing(positions)
+        hops = measure_hops(positions, bond=bond, drift=drift_of_positions(positions))
     with clock("encode"):
         latents = model.encode(patches)
         if model.config.num_classes > 1:
@@ -260,6 +277,7 @@ def _finish(
         versions=versions(),
         timings=clock.seconds,
         domains=domains,
+        hops=hops,
         out=Path(config.out),
     )
     write_result(result)

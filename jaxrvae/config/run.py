@@ -52,15 +52,23 @@ class LocateConfig:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrackConfig:
-    """How atoms are linked from frame to frame. `jr.link` documents the fields."""
+    """How atoms are linked from frame to frame. `jr.link` documents the fields.
+
+    The default of `features` keeps an atom that is several times brighter than the
+    others apart from them: it may hop onto a neighbour's site and is still the same.
+    """
 
     max_step: float | None = None  # pixels; None: they are not linked
     gap: int = 2  # frames
+    features: Mapping[str, float] = dataclasses.field(
+        default_factory=lambda: {"brightness": 3.0}  # in median atoms of the frame
+    )
 
     def __post_init__(self) -> None:
         if self.max_step is not None:
             positive("max_step", self.max_step, "It is in pixels.")
         whole("gap", self.gap, 0)
+        object.__setattr__(self, "features", dict(self.features))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

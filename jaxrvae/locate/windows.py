@@ -10,6 +10,7 @@ from jaxrvae._checks import DataError
 from jaxrvae._typing import Number
 from jaxrvae.data.containers import Frame, Frames, Patches
 from jaxrvae.data.patches import cut_patches
+from jaxrvae.locate.choose import nearest_distances
 from jaxrvae.locate.polarity import CHANNELS
 
 WINDOW = 1.0  # nm, around atoms
@@ -79,9 +80,16 @@ def with_brightness(atoms: pd.DataFrame) -> pd.DataFrame:
     return atoms.assign(brightness=atoms["intensity"] / typical)
 
 
+def typical_spacing(atoms: pd.DataFrame) -> float:
+    """Median distance of neighbouring atoms over all frames, pixels."""
+    groups = atoms.groupby("frame")[["x", "y"]]
+    return float(
+        np.median(np.concatenate([nearest_distances(xy.to_numpy()) for _, xy in groups]))
+    )
+
+
 def in_spacings(movie: Frames, atoms: pd.DataFrame) -> Frames:
     """The movie with each frame's pixel size in distances of neighbouring atoms."""
-    from scipy.spatial import KDTree
 
     def scaled(frame: Frame) -> Frame:
         places = atoms.loc[atoms["frame"] == frame.number, ["x", "y"]].to_numpy()
@@ -90,8 +98,8 @@ def in_spacings(movie: Frames, atoms: pd.DataFrame) -> Frames:
                 f"{frame.name}: expected at least 2 atoms to take the scale from; got"
                 f" {len(places)}. Give the pixel size (--pixel-size)."
             )
-        distances = KDTree(places).query(places, k=2)[0][:, 1]
-        return dataclasses.replace(frame, pixel_size=1 / float(np.median(distances)))
+        spacing = float(np.median(nearest_distances(places)))
+        return dataclasses.replace(frame, pixel_size=1 / spacing)
 
     return dataclasses.replace(movie, frames=tuple(scaled(frame) for frame in movie))
 

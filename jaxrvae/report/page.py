@@ -10,6 +10,7 @@ import numpy as np
 
 from jaxrvae._checks import DataError
 from jaxrvae.report.figures import GALLERY, MOST_FRAMES, MOST_GALLERIES, figures
+from jaxrvae.report.motion import hop_rows
 from jaxrvae.report.result import Result
 from jaxrvae.training.checkpoint import write_atomically
 from jaxrvae.viz.style import class_color
@@ -86,6 +87,7 @@ def _words(result: Result) -> dict[str, Any]:
         "num_positions": len(result.positions),
         "noun": result.noun,
         "domains": _domains(result),
+        "hops": hop_rows(result),
         "model": result.model,
         "history": result.model.history,
     }

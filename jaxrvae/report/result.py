@@ -36,6 +36,7 @@ class Result:
         settings: The run's configuration, nested plain values.
         versions: Of the program and of what it is built on.
         timings: Seconds by step.
+        hops: Of tracked atoms, as `measure_hops` gives them; else None.
         domains: Of PFM frames, as `measure_domains` gives them; else None.
         out: The directory that holds it, or None.
     """
@@ -50,6 +51,7 @@ class Result:
     versions: Mapping[str, str]
     timings: Mapping[str, float]
     domains: pd.DataFrame | None = None
+    hops: pd.DataFrame | None = None
     out: Path | None = None
 
     @property

@@ -28,6 +28,8 @@ def write_result(result: Result) -> None:
     write_bytes(out / "positions.parquet", result.positions.to_parquet(None))
     if result.domains is not None:
         write_atomically(out / "domains.csv", result.domains.to_csv(index=False))
+    if result.hops is not None:
+        write_atomically(out / "hops.csv", result.hops.to_csv(index=False))
     write_bytes(out / "latents.parquet", result.latents.to_dataframe().to_parquet(None))
     result.model.save(out / "model.npz")
     write_page(result, out / "report.html", out / "figures")
