@@ -49,6 +49,7 @@ from jaxrvae.report.store import versions, write_result
 from jaxrvae.simulate import simulate
 
 FAINTEST = 0.2  # brightness below which atoms are not told apart
+LAZY_BYTES = 2**30  # of frames, beyond which they stay on disk
 DEMO = {
     "num_frames": 10,
     "size": 256,
@@ -202,8 +203,13 @@ def open_movie(config: RunConfig) -> tuple[Frames, RunConfig]:
     """The movie, and the settings with its kind settled."""
     given = config.input
     if given.simulate is None:
-        files = list(given.files)
-        movie = read(files, channel=given.channel, pixel_size=given.pixel_size)
+        how = {"channel": given.channel, "pixel_size": given.pixel_size}
+        movie = read(list(given.files), lazy=True, **how)
+        lazy = given.lazy
+        if lazy is None:
+            lazy = len(movie) * movie[0].values.nbytes > LAZY_BYTES
+        if not lazy:
+            movie = read(list(given.files), **how)
     else:
         movie = simulate(given.simulate, given.seed, **given.options)
         assert isinstance(movie, Frames)

@@ -241,3 +241,10 @@ def test_run_settings_that_do_not_hold(given, kind, message):
 def test_configs_are_frozen():
     with pytest.raises(dataclasses.FrozenInstanceError):
         ModelConfig().seed = 1
+
+
+def test_lazy_is_yes_no_or_neither(no_type_checks):
+    given = {"files": "a.npy"}
+    assert run_config({"input": given}).input.lazy is None
+    with pytest.raises(ValueError, match="lazy must be one of"):
+        run_config({"input": given | {"lazy": "yes"}})

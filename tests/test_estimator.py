@@ -458,6 +458,33 @@ def test_files_that_are_no_model_are_refused(tmp_path):
 
 
 @pytest.mark.slow
+def test_patches_on_disk_are_encoded_as_those_in_memory(cases, tmp_path):
+    case = cases("rotation")
+    number = apply.CHUNK + 20  # more than one chunk
+    patches = case.trained_on[:number]
+    patches.save(tmp_path / "patches")
+    on_disk = Patches.load(tmp_path / "patches")
+    assert isinstance(on_disk.values, np.memmap)
+    found, expected = case.model.encode(on_disk), case.model.encode(patches)
+    for name in ("content", "content_std", "angle", "angle_modes", "shift"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+    np.testing.assert_array_equal(
+        case.model.reconstruct(on_disk[3:9]), case.model.reconstruct(patches[3:9])
+    )
+
+
+@pytest.mark.slow
+def test_patches_on_disk_are_fitted_as_those_in_memory(tmp_path):
+    patches = glyphs(0, 60)
+    patches.save(tmp_path / "patches")
+    losses = [
+        fit(given, "rotation", epochs=2).history["loss"]
+        for given in (patches, Patches.load(tmp_path / "patches"))
+    ]
+    np.testing.assert_array_equal(*losses)
+
+
+@pytest.mark.slow
 def test_absurd_learning_rate_ends_with_an_error_and_a_usable_model(cases):
     case = cases("rotation")
     model = RVAE(hidden_dim=64, **OPTIONS["rotation"])

@@ -23,11 +23,13 @@ class InputConfig:
     channel: int | str | None = None
     pixel_size: float | None = None  # nm, instead of what the files say
     seed: int = 0  # of the simulation
+    lazy: bool | None = None  # frames stay on disk; None: those of over 1 GB do
 
     def __post_init__(self) -> None:
         files = (self.files,) if isinstance(self.files, str) else self.files
         object.__setattr__(self, "files", tuple(str(path) for path in files))
         one_of("simulate", self.simulate, (None, *MOVIES))
+        one_of("lazy", self.lazy, (None, True, False))
         if bool(self.files) == (self.simulate is not None):
             raise ValueError(
                 "input needs either files or simulate='graphene' (or another); got "

@@ -7,6 +7,7 @@ from jaxrvae._typing import ndarray
 from jaxrvae.data.containers import Patches
 
 LEAST_SIZE = 8  # pixels along either side
+CHUNK = 4096  # patches looked at in one go: those on disk need not fit into memory
 
 
 def as_images(patches: Patches | ndarray) -> ndarray:
@@ -21,8 +22,11 @@ def as_images(patches: Patches | ndarray) -> ndarray:
         )
     values = values[..., None] if values.ndim == 3 else values
     images = np.ascontiguousarray(values, np.float32)
-    if not np.isfinite(images).all():
-        bad = int((~np.isfinite(images)).any((1, 2, 3)).sum())
+    bad = sum(
+        int((~np.isfinite(images[start : start + CHUNK]).all((1, 2, 3))).sum())
+        for start in range(0, len(images), CHUNK)
+    )
+    if bad:
         raise DataError(
             f"{bad} of {len(images)} patches hold NaN or infinite pixels; drop them or "
             "mend the images they were cut from."

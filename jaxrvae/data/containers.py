@@ -6,6 +6,7 @@ what was subtracted or divided stands in `metadata` or in the table.
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
@@ -119,7 +120,9 @@ class Patches:
     """Images cut around positions, and where each came from.
 
     Attributes:
-        values: (n, row, col[, channel]) float32.
+        values: (n, row, col[, channel]) float32; of patches on disk (`load`, or
+            `cut_patches` with `to`) a memory map that cannot be written to, whose
+            pixels are read as they are looked at.
         table: A row a patch: frame, x, y (pixels of the frame), track, ...
         pixel_size: nm per patch pixel, or None.
         num_dropped: Positions left out for want of full support in the image.
@@ -147,6 +150,34 @@ class Patches:
             table=self.table.iloc[index].reset_index(drop=True),
             truth=None if truth is None else truth.iloc[index].reset_index(drop=True),
         )
+
+    def save(self, path: str | Path) -> None:
+        """Write them into a folder that is not there yet; `load` takes them back.
+
+        It holds `values.npy`, `table.parquet` and `patches.json`.
+
+        Raises:
+            DataError: The path is taken, or the metadata holds more than plain values.
+            RunError: It cannot be written.
+        """
+        from jaxrvae.data.patch_store import write_patches
+
+        write_patches(
+            path, [self.values], lambda values: dataclasses.replace(self, values=values)
+        )
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Patches":
+        """The patches that `save`, or `cut_patches` with `to`, wrote into a folder.
+
+        Pixels stay on disk until they are looked at: `patches[rows]` reads those.
+
+        Raises:
+            DataError: There is no such folder, it was never finished, or it is damaged.
+        """
+        from jaxrvae.data.patch_store import load_patches
+
+        return load_patches(path)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

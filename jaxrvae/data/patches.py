@@ -1,5 +1,7 @@
 """Positions to patches: images cut around them, interpolated to sit at the centre."""
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -8,6 +10,7 @@ import pandas as pd
 from jaxrvae._checks import DataError, at_least, one_of, positive
 from jaxrvae._typing import Number
 from jaxrvae.data.containers import Frame, Frames, Patches
+from jaxrvae.data.patch_store import write_patches
 
 CHUNK = 2_000_000  # sampling points interpolated at a time; bounds the memory
 
@@ -19,6 +22,7 @@ def cut_patches(
     window: Number | None = None,
     *,
     normalize: Literal["frame", "patch"] | None = None,
+    to: str | Path | None = None,
 ) -> Patches:
     """Patches centred exactly on positions, by cubic-spline interpolation.
 
@@ -26,6 +30,9 @@ def cut_patches(
     pixels are coarser than the frame's, a Gaussian filter keeps details too fine for
     them from aliasing. Positions whose patch reaches beyond the image are dropped and
     counted in `num_dropped`.
+
+    Frames are taken one by one. With `to`, so are their patches: of a movie that is
+    read lazily, one frame and its patches are all that is ever in memory.
 
     Args:
         movie: The frames to cut from.
@@ -39,11 +46,35 @@ def cut_patches(
             "patch" subtracts each patch's mean and divides by its standard deviation:
             content then says nothing of brightness and contrast. Both stand in the
             table as offset and scale (offset_0 ... with channels).
+        to: A folder that is not there yet, into which the patches are written frame by
+            frame, 4 bytes a pixel. Those that come back read their pixels from there;
+            `Patches.load(to)` opens them again.
 
     Raises:
-        DataError: No patch has full support, pixel sizes differ or are unknown, or
-            a frame number is not in the movie.
+        DataError: No patch has full support, pixel sizes differ or are unknown, a
+            frame number is not in the movie, or `to` is taken.
+        RunError: `to` cannot be written.
+
+    >>> from jaxrvae.simulate import simulate
+    >>> movie = simulate("graphene", num_frames=2, size=64)
+    >>> middle = pd.DataFrame({"frame": [0, 1], "x": 31.3, "y": 30.8})
+    >>> cut_patches(movie, middle, size=24).values.shape
+    (2, 24, 24)
     """
+    unit = None if window is None else "nm"
+    return cut_to(movie, positions, size, window, normalize, to, unit)
+
+
+def cut_to(
+    movie: Frames,
+    positions: pd.DataFrame,
+    size: int,
+    window: Number | None,
+    normalize: Literal["frame", "patch"] | None,
+    to: str | Path | None,
+    unit: str | None,
+) -> Patches:
+    """As `cut_patches`; the window, and the pixel sizes, in a unit that is told."""
     at_least("size", size, 2)
     one_of("normalize", normalize, ["frame", "patch", None])
     if window is not None:
@@ -52,33 +83,63 @@ def cut_patches(
     steps = [_step(movie[index], size, window) for index, _ in groups]
     if window is None:
         _same_pixel_size([movie[index] for index, _ in groups])
-    images, tables, num_dropped = [], [], 0
+    tables: list[pd.DataFrame] = []
+    pieces = _pieces(movie, groups, steps, size, normalize, tables)
+    pixel_size = movie[groups[0][0]].pixel_size if window is None else window / size
+    metadata = {"size": size, "window": window, "normalize": normalize}
+
+    def described(values: np.ndarray) -> Patches:
+        table = pd.concat(tables, ignore_index=True)
+        return Patches(
+            values=values,
+            table=table,
+            pixel_size=pixel_size if unit in (None, "nm") else None,
+            channels=movie.channels if values.ndim == 4 else movie.channels[:1],
+            num_dropped=len(positions) - len(table),
+            metadata=metadata | ({} if unit is None else {"window_unit": unit}),
+        )
+
+    if to is not None:
+        return write_patches(to, pieces, described)
+    return described(np.concatenate(list(pieces)))
+
+
+def _pieces(
+    movie: Frames,
+    groups: list[tuple[int, pd.DataFrame]],
+    steps: list[float],
+    size: int,
+    normalize: Literal["frame", "patch"] | None,
+    tables: list[pd.DataFrame],
+) -> Iterator[np.ndarray]:
+    """Patches frame by frame; their rows are put into `tables`."""
     for (index, rows), step in zip(groups, steps, strict=True):
-        image = movie[index].values
-        places = rows[["x", "y"]].to_numpy(np.float64)
-        kept = _supported(places, image.shape, (size - 1) / 2 * step)
-        num_dropped += int((~kept).sum())
-        if not kept.any():
-            continue
-        table = pd.DataFrame(rows[kept])
-        cut = _cut(image, places[kept], size, step)
-        if normalize is not None:
-            offset, scale = _standards(cut, image, normalize)
-            cut = ((cut - offset) / scale).astype(np.float32)
-            _note(table, offset=offset, scale=scale)
-        images.append(cut)
-        tables.append(table)
-    if not images:
+        yield from _piece(movie[index].values, rows, size, step, normalize, tables)
+    if not tables:
         raise DataError(_no_support(movie, groups, steps, size))
-    channels = movie.channels if images[0].ndim == 4 else movie.channels[:1]
-    return Patches(
-        values=np.concatenate(images),
-        table=pd.concat(tables, ignore_index=True),
-        pixel_size=movie[groups[0][0]].pixel_size if window is None else window / size,
-        channels=channels,
-        num_dropped=num_dropped,
-        metadata={"size": size, "window": window, "normalize": normalize},
-    )
+
+
+def _piece(
+    image: np.ndarray,
+    rows: pd.DataFrame,
+    size: int,
+    step: float,
+    normalize: Literal["frame", "patch"] | None,
+    tables: list[pd.DataFrame],
+) -> Iterator[np.ndarray]:
+    """One frame's patches, if any; neither it nor they outlive their turn."""
+    places = rows[["x", "y"]].to_numpy(np.float64)
+    kept = _supported(places, image.shape, (size - 1) / 2 * step)
+    if not kept.any():
+        return
+    table = pd.DataFrame(rows[kept])
+    cut = _cut(image, places[kept], size, step)
+    if normalize is not None:
+        offset, scale = _standards(cut, image, normalize)
+        cut = ((cut - offset) / scale).astype(np.float32)
+        _note(table, offset=offset, scale=scale)
+    tables.append(table)
+    yield cut
 
 
 def _by_frame(movie: Frames, positions: pd.DataFrame) -> list[tuple[int, pd.DataFrame]]:

@@ -33,7 +33,8 @@ def find_atoms(
     holds above the noise is added, what the fit finds no evidence for is taken out,
     and the model fitted again. Atoms are bright; they share a width within 10 % and
     scatter little in the distance to their nearest neighbour. 600 atoms take about half
-    a second of one core, after 3 s of compiling.
+    a second of one core, after 3 s of compiling. Frames are looked at one by one and
+    not kept: a movie that is read lazily may be larger than memory.
 
     At low doses, where noise hides single atoms, the "network" finds more of them: it
     was trained on simulated graphene and MoS2 (`jaxrvae.locate.atom_training`), and

@@ -1,6 +1,7 @@
 """From frames to positions to patches, with what is "auto" settled by the images."""
 
 import dataclasses
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -9,7 +10,7 @@ import pandas as pd
 from jaxrvae._checks import DataError
 from jaxrvae._typing import Number
 from jaxrvae.data.containers import Frame, Frames, Patches
-from jaxrvae.data.patches import cut_patches
+from jaxrvae.data.patches import cut_patches, cut_to
 from jaxrvae.locate.choose import nearest_distances
 from jaxrvae.locate.polarity import CHANNELS
 
@@ -35,12 +36,14 @@ def cut_windows(
     size: int | str = "auto",
     window: Number | str | None = "auto",
     normalize: Literal["frame", "patch"] | None = "frame",
+    to: str | Path | None = None,
 ) -> Patches:
     """Patches around positions; windows and sizes that are "auto" are settled here.
 
     Around atoms, where a pixel size is not known, the window is that many typical
     distances of neighbouring atoms, so that images of different magnification still
-    mix. Around walls it is 24 pixels of the coarsest frame.
+    mix. Around walls it is 24 pixels of the coarsest frame. `to` is that of
+    `cut_patches`.
     """
     known = all(frame.pixel_size is not None for frame in movie)
     if window == "auto" and kind == "pfm":
@@ -50,7 +53,7 @@ def cut_windows(
         size = int(pixels)
     if window is None:
         assert not isinstance(size, str), "PatchConfig asks for the size"
-        return cut_patches(movie, positions, size, normalize=normalize)
+        return cut_patches(movie, positions, size, normalize=normalize, to=to)
     if window == "auto":
         window = WINDOW if known else WINDOW_SPACINGS
     elif not known:
@@ -65,13 +68,8 @@ def cut_windows(
         finest = min(float(frame.pixel_size or 1) for frame in scaled)
         size = int(np.clip(window / finest // 2 * 2, 16, MOST_PIXELS))
     assert not isinstance(size, str)
-    patches = cut_patches(scaled, positions, size, window, normalize=normalize)
-    unit = {"window_unit": "nm" if known else "spacings of neighbouring atoms"}
-    return dataclasses.replace(
-        patches,
-        pixel_size=patches.pixel_size if known else None,
-        metadata={**patches.metadata, **unit},
-    )
+    unit = "nm" if known else "spacings of neighbouring atoms"
+    return cut_to(scaled, positions, size, window, normalize, to, unit)
 
 
 def with_brightness(atoms: pd.DataFrame) -> pd.DataFrame:

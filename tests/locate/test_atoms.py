@@ -1,4 +1,8 @@
+import dataclasses
+import weakref
+
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial import KDTree
@@ -121,6 +125,28 @@ def test_units_of_intensity_do_not_matter():
     other = find_atoms(scaled)
     np.testing.assert_allclose(other[["x", "y"]], raw[["x", "y"]], atol=0.02)
     np.testing.assert_allclose(other["intensity"] * 1e9, raw["intensity"], rtol=0.02)
+
+
+@pytest.mark.slow
+def test_lazy_frames_are_not_kept():
+    movie, seen, most = graphene(num_frames=4, size=96, pixel_size=0.02), [], []
+
+    def load(image):
+        image = image.copy()
+        seen.append(weakref.ref(image))
+        most.append(sum(one() is not None for one in seen))
+        return image
+
+    frames = [
+        dataclasses.replace(
+            frame, source=lambda image=frame.values: load(image), name=frame.name
+        )
+        for frame in movie
+    ]
+    lazy = dataclasses.replace(movie, frames=tuple(frames))
+    pd.testing.assert_frame_equal(find_atoms(lazy), find_atoms(movie))
+    assert len(seen) >= 4
+    assert max(most) <= 2  # the one being read, and the one before
 
 
 def test_channels():

@@ -10,7 +10,7 @@ from jaxrvae import RVAE, DataError, RunError, pipeline, run
 from jaxrvae.commands import encode_files, fit_patches, write_simulation
 from jaxrvae.config import RunConfig, read_yaml, run_config, run_mapping
 from jaxrvae.data.containers import Frame, Frames
-from jaxrvae.pipeline import cut, demo_config, locate, refresh
+from jaxrvae.pipeline import cut, demo_config, locate, open_movie, refresh
 
 TOY = {
     "input": {
@@ -250,3 +250,23 @@ def test_yaml_that_is_none_is_refused(tmp_path):
 def test_result_is_frozen(result):
     with pytest.raises(dataclasses.FrozenInstanceError):
         result.out = None
+
+
+def test_large_movies_stay_on_disk(tmp_path, monkeypatch):
+    images = np.random.default_rng(0).normal(size=(3, 16, 16)).astype(np.float32)
+    np.save(tmp_path / "movie.npy", images)
+
+    def opened(lazy):
+        source = {"files": str(tmp_path / "movie.npy"), "lazy": lazy}
+        return open_movie(run_config({"input": source}))[0]
+
+    for largest, lazy, stays in [
+        (images.nbytes, None, False),
+        (images.nbytes - 1, None, True),
+        (0, False, False),
+        (images.nbytes, True, True),
+    ]:
+        monkeypatch.setattr(pipeline, "LAZY_BYTES", largest)
+        movie = opened(lazy)
+        assert callable(movie[0].source) == stays
+        np.testing.assert_array_equal(movie.values, images)
