@@ -67,4 +67,3 @@ def measure_hops(
         }
     )
     return hops[went].reset_index(drop=True)
-

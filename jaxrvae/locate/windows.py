@@ -82,7 +82,9 @@ def typical_spacing(atoms: pd.DataFrame) -> float:
     """Median distance of neighbouring atoms over all frames, pixels."""
     groups = atoms.groupby("frame")[["x", "y"]]
     return float(
-        np.median(np.concatenate([nearest_distances(xy.to_numpy()) for _, xy in groups]))
+        np.median(
+            np.concatenate([nearest_distances(xy.to_numpy()) for _, xy in groups])
+        )
     )
 
 
