@@ -173,23 +173,29 @@ class SteerableModel:
         content: Float[Array, "batch latent"],
     ) -> tuple[Float[Array, " batch"], Float[Array, "batch 2"]]:
         """Angle and shift (unit lengths) hidden in the canonical images."""
-        orders = jnp.array(self.orders, jnp.float32)
-        channels = self.shape[2]
-
-        def generate(coefs: Float[Array, " reals"]) -> Float[Array, "3 reals"]:
-            real, imag = jnp.split(coefs, 2)
-            turned = jnp.concatenate([orders * imag, -orders * real])
-            if len(self.ticks) == 1:
-                return jnp.stack([turned, 0 * turned, 0 * turned])
-            parts = jnp.stack([real, imag]).reshape(2, channels, -1)
-            own = parts.swapaxes(0, 1).reshape(channels, -1)
-            moved = jnp.einsum("aij,cj->aci", projection["moves"], own)
-            moved = moved.reshape(2, channels, 2, -1).swapaxes(1, 2).reshape(2, -1)
-            return jnp.concatenate([turned[None], moved])
-
         return jax.vmap(
-            lambda z: drift(lambda z: self.canonical(networks, z), generate, gauge, z)
+            lambda z: drift(
+                lambda own: self.canonical(networks, own),
+                lambda coefs: self.changes(projection, coefs),
+                gauge,
+                z,
+            )
         )(content)
+
+    def changes(
+        self, projection: Projection, coefs: Float[Array, " reals"]
+    ) -> Float[Array, "3 reals"]:
+        """Derivatives by angle and shift (unit lengths) at pose zero; 0 if not free."""
+        real, imag = jnp.split(coefs, 2)
+        orders, channels = jnp.array(self.orders, jnp.float32), self.shape[2]
+        turned = jnp.concatenate([orders * imag, -orders * real])
+        if len(self.ticks) == 1:
+            return jnp.stack([turned, 0 * turned, 0 * turned])
+        parts = jnp.stack([real, imag]).reshape(2, channels, -1)
+        own = parts.swapaxes(0, 1).reshape(channels, -1)
+        moved = jnp.einsum("aij,cj->aci", projection["moves"], own)
+        moved = moved.reshape(2, channels, 2, -1).swapaxes(1, 2).reshape(2, -1)
+        return jnp.concatenate([turned[None], moved])
 
     def compress(self, projection: Projection, images: Array) -> Features:
         """The modes inside the band, (n, mode, channel): all that the model sees.
