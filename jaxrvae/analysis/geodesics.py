@@ -32,6 +32,7 @@ NUM_NODES = 97  # of the grid of metrics, along either axis
 COARSER, REACH = 2, 3  # every so many of them in the starting graph; of its edges
 MOST_NODES = 400  # of contents in it, in more than two dims
 AT_REST = 1e-4  # share of the energy that the next step would save
+TINY = 1e-20
 SINGULAR = 1e-6  # of the metric's trace, where a content changes nothing
 
 
@@ -330,35 +331,69 @@ def _square(found: Metric, first: Array, second: Array) -> Float[Array, ""]:
 def _block(
     found: Metric, first: Float[Array, " d"], second: Float[Array, " d"]
 ) -> Float[Array, "both both"]:
-    """The Hessian of a step's squared length, made positive.
+    """The Hessian of a step's squared length by its ends, made positive.
 
-    Where the metric is dear, its own change is left out.
+    In terms of the step and its middle its positive part is had by the Schur complement
+    of the step. Where the metric is dear, its own change is left out.
     """
+    middle, step = 0.5 * (first + second), second - first
+    value = 2 * found(middle)
     if not isinstance(found, GridMetric):
-        value = 2 * found(0.5 * (first + second))
         return jnp.block([[value, -value], [-value, value]])
-
-    def of_both(both: Array) -> Array:
-        return _square(found, *jnp.split(both, 2))
-
-    values, vectors = jnp.linalg.eigh(
-        jax.hessian(of_both)(jnp.concatenate([first, second]))
+    mixed = jax.jacfwd(lambda z: 2 * found(z) @ step)(middle).T
+    curved = jax.hessian(lambda z: step @ found(z) @ step)(middle)
+    known = mixed @ _inverse(value) @ mixed.T
+    quarter = 0.25 * (known + _positive(curved - known))
+    both, apart = 0.5 * (mixed + mixed.T), 0.5 * (mixed - mixed.T)
+    aside = quarter + apart - value
+    return jnp.block(
+        [[quarter - both + value, aside], [aside.T, quarter + both + value]]
     )
-    return (vectors * jnp.maximum(values, 0.0)) @ vectors.T
+
+
+def _inverse(matrix: Float[Array, "2 2"]) -> Float[Array, "2 2"]:
+    """Of a positive one."""
+    (a, b), (_, c) = matrix
+    return jnp.array([[c, -b], [-b, a]]) / (a * c - b * b + 1e-6 * (a + c) ** 2 + TINY)
+
+
+def _positive(matrix: Float[Array, "2 2"]) -> Float[Array, "2 2"]:
+    """A symmetric one with its negative eigenvalues put to zero."""
+    middle = 0.5 * jnp.trace(matrix)
+    rest = matrix - middle * jnp.eye(2)
+    radius = jnp.sqrt(0.5 * jnp.square(rest).sum()) + TINY
+    high, low = jnp.maximum(middle + radius, 0), jnp.maximum(middle - radius, 0)
+    return 0.5 * ((high + low) * jnp.eye(2) + (high - low) / radius * rest)
 
 
 def _solved(
     blocks: Float[Array, "step both both"], slope: Float[Array, "inner d"]
 ) -> Float[Array, "inner d"]:
-    """The inverse of the curve's Hessian, from blocks of its steps, times the slope."""
-    inner, dim = slope.shape
-    index = jnp.arange(inner)
-    matrix = jnp.zeros((inner, dim, inner, dim))
-    both = blocks[:-1, dim:, dim:] + blocks[1:, :dim, :dim]
-    floor = SINGULAR * jnp.trace(both, axis1=1, axis2=2).mean()
-    matrix = matrix.at[index, :, index, :].add(both + floor * jnp.eye(dim))
-    aside = blocks[1:-1, :dim, dim:]
-    matrix = matrix.at[index[:-1], :, index[1:], :].add(aside)
-    matrix = matrix.at[index[1:], :, index[:-1], :].add(aside.swapaxes(1, 2))
-    square = matrix.reshape(inner * dim, inner * dim)
-    return jnp.linalg.solve(square, slope.ravel()).reshape(inner, dim)
+    """The inverse of the curve's Hessian, from blocks of its steps, times the slope.
+
+    By elimination from block to block along the curve, and back.
+    """
+    dim = slope.shape[1]
+    invert = _inverse if dim == 2 else jnp.linalg.inv
+    own = blocks[:-1, dim:, dim:] + blocks[1:, :dim, :dim]
+    own += SINGULAR * jnp.trace(own, axis1=1, axis2=2).mean() * jnp.eye(dim)
+    aside = blocks[1:, :dim, dim:]  # from each inner point to the next
+
+    def forward(state: tuple[Array, Array], given: tuple) -> tuple[tuple, tuple]:
+        carried, moved = state
+        block, beside, side = given
+        inverse = invert(block - carried)
+        value = side - moved
+        back = beside.T @ inverse
+        return (back @ beside, back @ value), (inverse, value)
+
+    start = jnp.zeros((dim, dim)), jnp.zeros(dim)
+    _, (inverses, values) = jax.lax.scan(forward, start, (own, aside, slope))
+
+    def backward(ahead: Array, given: tuple) -> tuple[Array, Array]:
+        inverse, beside, value = given
+        here = inverse @ (value - beside @ ahead)
+        return here, here
+
+    parts = inverses, aside, values
+    return jax.lax.scan(backward, jnp.zeros(dim), parts, reverse=True)[1]

@@ -7,6 +7,7 @@ family, where the sum makes the natural parameter; `models/marginal.py` has the 
 """
 
 import dataclasses
+import functools
 import itertools
 from typing import ClassVar
 
@@ -173,14 +174,9 @@ class SteerableModel:
         content: Float[Array, "batch latent"],
     ) -> tuple[Float[Array, " batch"], Float[Array, "batch 2"]]:
         """Angle and shift (unit lengths) hidden in the canonical images."""
-        return jax.vmap(
-            lambda z: drift(
-                lambda own: self.canonical(networks, own),
-                lambda coefs: self.changes(projection, coefs),
-                gauge,
-                z,
-            )
-        )(content)
+        canonical = functools.partial(self.canonical, networks)
+        generate = functools.partial(self.changes, projection)
+        return jax.vmap(lambda z: drift(canonical, generate, gauge, z))(content)
 
     def changes(
         self, projection: Projection, coefs: Float[Array, " reals"]
