@@ -176,6 +176,8 @@ def find_free_energy(
     """
     content, groups = _checked(content, frames)
     whole("num_bootstraps", num_bootstraps, 0)
+    if num_bootstraps == 1:
+        raise ValueError("num_bootstraps must be 0 or at least 2; got 1.")
     whole("num_cells", num_cells, 8)
     rng = np.random.default_rng(seed)
     find = _on_grid if content.shape[1] <= 2 else _by_mixture
