@@ -73,7 +73,7 @@ def test_bands_hold_the_truth():
 
 
 def test_copies_in_a_frame_are_not_taken_for_structure():
-    """Ten copies of a content are worth one: held out together, they ask for no peak."""
+    """Ten copies are worth one: held out together, they ask for no peak."""
     content = np.repeat(gaussian(2, 300), 10, axis=0)
     content += 0.01 * gaussian(2, len(content), 1)
     frames = np.repeat(np.arange(300), 10)
