@@ -5,7 +5,7 @@
 The toy is an arc: two wells on a circle, 2.25 k_BT deep, whose minimum path is the
 upper half of the circle, exactly. Errors are the largest distance of any point of the
 string from it, in spreads of the contents. Geodesics of fitted models of glyphs are
-held against shortest ways on dense grids. About eight minutes on two quiet cores.
+held against shortest ways on dense grids. About ten minutes on two cores.
 """
 
 import argparse
@@ -29,7 +29,7 @@ GRIDS = ((97, 5), (257, 11))
 def main(argv: Sequence[str] | None = None) -> None:
     """Measures, prints the table and writes paths.json and paths.md."""
     parser = argparse.ArgumentParser(description="Paths and geodesics.")
-    parser.add_argument("--small", action="store_true", help="A minute, not eight.")
+    parser.add_argument("--small", action="store_true", help="Two minutes, not ten.")
     parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args(argv)
     small = options.small
