@@ -56,7 +56,7 @@ class Canvas:
         )
 
     def fit(
-        self, model: Model, params: np.ndarray, num_steps: int = 20, num_inner: int = 40
+        self, model: Model, params: np.ndarray, num_steps: int = 40, num_inner: int = 8
     ) -> "Fitted":
         """The model with these atoms, (n, 4), fitted."""
         whole, present = padded(params)
@@ -168,19 +168,37 @@ def maxima(
     distance: Number = 1.0,
     least: Number | None = None,
 ) -> np.ndarray:
-    """(n, 2) x, y of maxima above `least`, refined by a parabola along each axis."""
-    from skimage.feature import peak_local_max
+    """(n, 2) x, y of maxima above `least`, refined by a parabola along each axis.
 
-    found = peak_local_max(
-        image,
-        min_distance=max(1, int(distance)),
-        threshold_abs=least,
-        exclude_border=False,
-    )
+    A maximum is the highest pixel of the square that reaches `distance` to all sides;
+    of equals so near to each other the first one.
+    """
+    from scipy.ndimage import maximum_filter
+    from scipy.spatial import KDTree
+
+    reach = max(1, int(distance))
+    top = image == maximum_filter(image, 2 * reach + 1, mode="nearest")
+    top &= image > (image.min() if least is None else least)
+    found = np.argwhere(top)
+    equal = KDTree(found).query_pairs(reach, p=np.inf, output_type="ndarray")
+    found = np.delete(found, _later(equal), axis=0)
     rows, columns = found.T
     x = columns + _vertex(image, rows, columns, 1)
     y = rows + _vertex(image, rows, columns, 0)
     return np.stack([x, y], axis=1)
+
+
+def _later(pairs: np.ndarray) -> list[int]:
+    """Those to leave out, going through the pairs from the first, so that none is left.
+
+    >>> _later(np.array([[0, 1], [1, 2], [2, 3]]))
+    [1, 3]
+    """
+    gone: set[int] = set()
+    for first, second in sorted(map(tuple, np.sort(pairs, axis=1).tolist())):
+        if first not in gone:
+            gone.add(second)
+    return sorted(gone)
 
 
 def _vertex(

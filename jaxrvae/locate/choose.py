@@ -2,16 +2,23 @@
 
 import dataclasses
 import math
+from typing import TYPE_CHECKING
 
 import jax.numpy as jnp
 import numpy as np
 
 from jaxrvae._typing import Number
-from jaxrvae.locate.canvas import Canvas, Fitted, maxima, padded, value_at
+from jaxrvae.locate.canvas import Canvas, Fitted, bucket, maxima, value_at
 from jaxrvae.locate.evidence import height_errors
 
+if TYPE_CHECKING:
+    from scipy.spatial import KDTree
+
 NUM_LINKED = 6  # neighbours that an atom's standard error takes into account
+LINK_REACH = 5.0  # sigmas up to which they do
+ABSENT = np.array([8.0, 8.0, 1.0, 0.0], np.float32)  # an atom that fills up a group
 NUM_LEVELS = 8
+MOST_PIXELS = 2**18  # of which their noise is taken: all, or as many spread evenly
 MISFIT = 0.07  # of an atom's height: what its Gaussian gets wrong about its tail,
 TAIL = 1.6  # which is so many times as wide
 HARD_CORE = 0.65  # atoms are not nearer than this share of the usual distance
@@ -61,11 +68,15 @@ def noise_of(
     Levels of brightness share the image's area equally: a few bright atoms, whose
     neighbours may still be missing from the model, do not make a level of their own.
     """
-    order: np.ndarray = np.argsort(bright, axis=None)
-    parts = np.array_split(order, NUM_LEVELS)
+    step = math.ceil(math.sqrt(bright.size / MOST_PIXELS))
+    bright, scores = bright[::step, ::step], scores[::step, ::step]
+    edges = np.linspace(0, bright.size, NUM_LEVELS + 1).round().astype(int)
+    order = np.argpartition(bright, edges[1:-1], axis=None)
+    parts = np.split(order, edges[1:-1])
     levels = np.array([float(np.median(bright.flat[part])) for part in parts])
     spread = [float(np.median(np.abs(scores.flat[part]))) for part in parts]
-    independent = max(1.0, scores.size / NUM_LEVELS / (4 * math.pi * sigma**2))
+    pixels = step**2 * scores.size / NUM_LEVELS
+    independent = max(1.0, pixels / (4 * math.pi * sigma**2))
     surely = 1 - min(1.0, 2 * 1.17 / math.sqrt(independent))  # 1.17: error of a MAD
     whole = float(np.median(np.abs(scores)))
     factors = 1.4826 * np.maximum(whole, surely * np.array(spread))
@@ -75,40 +86,74 @@ def noise_of(
     return Noise(np.maximum.accumulate(levels), factors)
 
 
-def scores_of(params: np.ndarray, noise: np.ndarray | float) -> np.ndarray:
-    """Heights over their standard errors, given the noise of a canvas pixel.
+@dataclasses.dataclass(frozen=True, eq=False)
+class Errors:
+    """What makes atoms' heights unsure, each (n,).
 
-    No probe is quite Gaussian: a share of each neighbour's height, less with distance,
-    counts as an error as well.
+    Attributes:
+        noise: Standard errors of the heights per unit of a canvas pixel's noise.
+        shape: No probe is quite Gaussian: a share of each neighbour's height, less
+            with distance, counts as an error as well.
     """
+
+    noise: np.ndarray
+    shape: np.ndarray
+
+    def without(self, params: np.ndarray, keep: np.ndarray) -> "Errors":
+        """Those of the atoms that stay: anew for the neighbours of those that go."""
+        left, gone = params[keep], params[~keep]
+        noise, shape = self.noise[keep], self.shape[keep]
+        if len(left) and len(gone):
+            away = tree_of(gone).query(left[:, :2])[0]
+            which = np.flatnonzero(away < LINK_REACH * np.exp(left[:, 3]))
+            anew = errors_of(left, which)
+            noise[which], shape[which] = anew.noise, anew.shape
+        return Errors(noise, shape)
+
+    def scores(self, params: np.ndarray, noise: np.ndarray | float) -> np.ndarray:
+        """Heights over their standard errors, given the noise of a canvas pixel."""
+        return params[:, 2] / np.hypot(self.noise * noise, self.shape)
+
+
+def errors_of(params: np.ndarray, which: np.ndarray | None = None) -> Errors:
+    """Errors of the heights of atoms, (n, 4), or of some of them."""
+    which = np.arange(len(params)) if which is None else which
+    num, k = len(which), min(NUM_LINKED, len(params) - 1)
+    total = bucket(num, (64, 256, 1024))
+    groups = np.tile(ABSENT, (total, NUM_LINKED + 1, 1))
+    there = np.zeros((total, NUM_LINKED + 1), np.float32)
+    shape = np.zeros(num)
+    there[:, 0], groups[:num, 0] = 1.0, params[which]
+    if k and num:
+        found = tree_of(params).query(params[which, :2], k=k + 1, workers=-1)
+        distance, near = np.asarray(found[0])[:, 1:], np.asarray(found[1])[:, 1:]
+        away = distance / np.exp(params[which, 3:])  # in sigmas
+        groups[:num, 1 : k + 1] = params[near]
+        there[:num, 1 : k + 1] = away < LINK_REACH
+        tails = np.exp(-((away / TAIL) ** 2) / 2) * params[near, 2]
+        shape = MISFIT * np.sqrt((tails**2).sum(axis=1))
+    noise = height_errors(jnp.asarray(groups), jnp.asarray(there))
+    return Errors(np.array(noise)[:num], shape)
+
+
+def scores_of(params: np.ndarray, noise: np.ndarray | float) -> np.ndarray:
+    """Heights over their standard errors, given the noise of a canvas pixel."""
+    return errors_of(params).scores(params, noise)
+
+
+def tree_of(params: np.ndarray) -> "KDTree":
+    """For looking up neighbours; positions spread evenly need no balance."""
     from scipy.spatial import KDTree
 
-    num = len(params)
-    whole, _ = padded(params)
-    index = np.zeros((len(whole), NUM_LINKED), np.int32)
-    linked = np.zeros((len(whole), NUM_LINKED), np.float32)
-    shape = np.zeros(num)
-    k = min(NUM_LINKED, num - 1)
-    if k:
-        found = KDTree(params[:, :2]).query(params[:, :2], k=k + 1)
-        distance, near = np.asarray(found[0]), np.asarray(found[1])
-        index[:num, :k] = near[:, 1:]
-        away = distance[:, 1:] / np.exp(params[:, 3:])  # in sigmas
-        linked[:num, :k] = away < 5
-        tails = np.exp(-((away / TAIL) ** 2) / 2) * params[near[:, 1:], 2]
-        shape = MISFIT * np.sqrt((tails**2).sum(axis=1))
-    whole[num:, 2] = 1.0
-    errors = height_errors(jnp.asarray(whole), jnp.asarray(index), jnp.asarray(linked))
-    return params[:, 2] / np.hypot(np.asarray(errors)[:num] * noise, shape)
+    return KDTree(params[:, :2], balanced_tree=False, compact_nodes=False)
 
 
 def nearest_distances(params: np.ndarray) -> np.ndarray:
     """(n,) distance of each atom to the nearest other one; inf for a lone atom."""
-    from scipy.spatial import KDTree
-
     if len(params) < 2:
         return np.full(len(params), np.inf)
-    return KDTree(params[:, :2]).query(params[:, :2], k=2)[0][:, 1]
+    tree = tree_of(params)
+    return tree.query(params[:, :2], k=2, workers=-1)[0][:, 1]
 
 
 def in_order(params: np.ndarray, scores: np.ndarray) -> np.ndarray:
@@ -137,10 +182,9 @@ def pair_costs(params: np.ndarray, scores: np.ndarray, usual: Number) -> np.ndar
     film none but the shortest. The function is the image's own, of its surer atoms.
     """
     from scipy.ndimage import gaussian_filter1d
-    from scipy.spatial import KDTree
 
     reach = PAIR_REACH * usual
-    pairs = KDTree(params[:, :2]).query_pairs(reach, output_type="ndarray")
+    pairs = tree_of(params).query_pairs(reach, output_type="ndarray")
     if not len(pairs):
         return np.zeros(len(params))
     gap = params[pairs[:, 0], :2] - params[pairs[:, 1], :2]
@@ -166,9 +210,7 @@ def stays(params: np.ndarray, scores: np.ndarray, least: Number, usual: Number):
     not a bright one with several ghosts. Of atoms below the least score only the worst
     of its surroundings goes, for the others gain when it has gone.
     """
-    from scipy.spatial import KDTree
-
-    tree = KDTree(params[:, :2])
+    tree = tree_of(params)
     keep = np.ones(len(params), bool)
     evidence = np.maximum(scores, 1e-3) ** 2
     pairs = tree.query_pairs(HARD_CORE * usual, output_type="ndarray")
@@ -188,23 +230,27 @@ def stays(params: np.ndarray, scores: np.ndarray, least: Number, usual: Number):
     return keep & ~low
 
 
-def more(on: Canvas, fitted: Fitted, params, excess: np.ndarray, apart: Number):
+def more(
+    on: Canvas,
+    width: Number,
+    params: np.ndarray,
+    left: np.ndarray,
+    excess: np.ndarray,
+    apart: Number,
+) -> np.ndarray:
     """(m, 4) atoms to add where the filtered residual exceeds what is bearable.
 
     Args:
         on: The canvas.
-        fitted: The fit that left the residual.
+        width: Log of the width that the atoms share.
         params: (n, 4) atoms that stay.
+        left: (row, col) the filtered residual, of `matched`.
         excess: (row, col) the residual in standard deviations, less the threshold.
         apart: Least distance to the atoms that stay, canvas pixels.
     """
-    from scipy.spatial import KDTree
-
     xy = maxima(excess, apart, least=0.0)
     if len(params) and len(xy):
-        xy = xy[KDTree(params[:, :2]).query(xy)[0] > apart]
-    width = float(fitted.model.width)
-    left = value_at(matched(on, fitted)[0], xy)
-    height = left * on.noise / (math.sqrt(math.pi) * math.exp(width))
+        xy = xy[tree_of(params).query(xy, workers=-1)[0] > apart]
+    height = value_at(left, xy) * on.noise / (math.sqrt(math.pi) * math.exp(width))
     new = np.column_stack([xy, height, np.full(len(xy), width)])
     return new.astype(np.float32)

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from jaxrvae._typing import Array, Float, Int
+from jaxrvae._typing import Array, Float
 
 
 def overlap(first: Float[Array, "4"], second: Float[Array, "4"]) -> Float[Array, ""]:
@@ -54,27 +54,23 @@ def _height_variance(group: Float[Array, "near 4"], there: Float[Array, " near"]
     normal = normal / scale / scale[:, None]
     lone = jnp.append(jnp.repeat(1 - there, 3), 0.0)
     normal = normal + jnp.diag(lone + 1e-4)
-    unit = jnp.zeros(len(normal)).at[2].set(1.0)
-    return jnp.linalg.solve(normal, unit)[2] / scale[2] ** 2
+    # the height last: its variance is one over the square of the factor's last element
+    last = jnp.array([*range(2), *range(3, len(normal)), 2])
+    factor = jnp.linalg.cholesky(normal[last][:, last])
+    return 1 / (factor[-1, -1] * scale[2]) ** 2
 
 
 @jax.jit
 def height_errors(
-    params: Float[Array, "atom 4"],
-    index: Int[Array, "atom k"],
-    linked: Float[Array, "atom k"],
+    groups: Float[Array, "atom near 4"], there: Float[Array, "atom near"]
 ) -> Float[Array, " atom"]:
     """Standard errors of heights, per unit of a pixel's noise.
 
     Args:
-        params: x, y, height and log sigma of atoms.
-        index: The nearest other atoms of each.
-        linked: 1 where they are there, 0 in the padding.
+        groups: x, y, height and log sigma of each atom, first, and of those nearest.
+        there: 1 where they are there, 0 in the padding.
     """
-
-    def one(own, others, there):
-        group = jnp.concatenate([own[None], params[others]])
-        group = group.at[:, 2].set(jnp.maximum(group[:, 2], 1e-3 * own[2]))
-        return _height_variance(group, jnp.concatenate([jnp.ones(1), there]))
-
-    return jnp.sqrt(jnp.maximum(jax.vmap(one)(params, index, linked), 1e-12))
+    least = 1e-3 * groups[:, :1, 2]
+    groups = groups.at[:, :, 2].set(jnp.maximum(groups[:, :, 2], least))
+    variances = jax.vmap(_height_variance)(groups, there)
+    return jnp.sqrt(jnp.maximum(variances, 1e-12))

@@ -318,8 +318,8 @@ def fit(
     model: Model,
     *,
     size: int,
-    num_steps: int | Int[Array, ""] = 12,
-    num_inner: int | Int[Array, ""] = 24,
+    num_steps: int | Int[Array, ""] = 40,
+    num_inner: int | Int[Array, ""] = 8,
 ) -> tuple[Model, Float[Array, "row col"]]:
     """The model after damped Gauss-Newton steps, and its residual.
 
@@ -329,33 +329,32 @@ def fit(
         size: Side of an atom's window in pixels, odd.
         num_steps: Gauss-Newton steps at most; the last one is that which gains next to
             nothing. Steps that lose are undone and damped more (Levenberg).
-        num_inner: Conjugate gradient steps in each, at most.
+        num_inner: Conjugate gradient steps in the first at most; one more in each
+            next: far from the end, exact solutions are not worth their cost.
     """
     shape = (scene.image.shape[0], scene.image.shape[1])
     little = jnp.maximum(1.0, LEAST_GAIN * jnp.sum(model.atoms.present))
 
+    def evaluated(model: Model):
+        at = windows(model.atoms.params, model.aspect, shape, size)
+        left = residual(scene, model, at)
+        return model, at, left, _cost(scene, model, left)
+
     def body(carry):
-        best, tried, damping, _, count = carry
-        at = windows(tried.atoms.params, tried.aspect, shape, size)
-        left = residual(scene, tried, at)
-        new, old = _cost(scene, tried, left), best[3]
-        better = new < old
-        done = better & (old - new < little)
-        best = jax.tree.map(
-            lambda a, b: jnp.where(better, a, b), (tried, at, left, new), best
-        )
-        damping = jnp.clip(jnp.where(better, damping / 5, damping * 5), 1e-4, 1e4)
-        model, at, rest, _ = best
+        best, damping, _, count = carry
+        model, at, rest, old = best
         down = _downhill(scene, model, at, rest)
-        step = _step(scene, model, at, down, damping, num_inner)
-        return best, _moved(model, step), damping, done, count + 1
+        step = _step(scene, model, at, down, damping, num_inner + count)
+        tried = evaluated(_moved(model, step))
+        better = tried[3] < old
+        done = better & (old - tried[3] < little)
+        best = jax.tree.map(lambda a, b: jnp.where(better, a, b), tried, best)
+        damping = jnp.clip(jnp.where(better, damping / 5, damping * 5), 1e-4, 1e4)
+        return best, damping, done, count + 1
 
     def unfinished(carry):
-        return ~carry[3] & (carry[4] <= num_steps)
+        return ~carry[2] & (carry[3] < num_steps)
 
-    places = jnp.zeros((len(model.atoms.params), 3, size))
-    empty = Windows(jnp.zeros((len(places), 2), jnp.int32), places, places)
-    best = (model, empty, scene.image, jnp.asarray(jnp.inf))
-    start = (best, model, jnp.asarray(0.05), jnp.asarray(False), jnp.asarray(0))
+    start = (evaluated(model), jnp.asarray(0.05), jnp.asarray(False), jnp.asarray(0))
     (model, _, rest, _), *_ = jax.lax.while_loop(unfinished, body, start)
     return model, rest * (scene.weight > 0)

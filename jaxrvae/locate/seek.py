@@ -10,19 +10,19 @@ from jaxrvae._typing import Float, Number
 from jaxrvae.locate.canvas import Canvas, Fitted, make_canvas, maxima, value_at
 from jaxrvae.locate.choose import (
     Noise,
+    errors_of,
     in_order,
     matched,
     more,
     nearest_distances,
     noise_of,
-    scores_of,
     stays,
 )
 from jaxrvae.locate.spectrum import Denoised, denoise
 
 ENTER = 1.6  # standard deviations of the residual that make a candidate
 NEAR = 0.5  # candidates are not nearer to atoms than this share of the usual distance
-NUM_STEPS, NUM_INNER = 6, 6  # of a fit between two rounds: half converged will do
+NUM_STEPS, NUM_INNER = 2, 6  # of a fit between two rounds: half converged will do
 NUM_PRUNINGS = 8
 TURNED_AWAY = 5.0  # noise atoms, to one that its distances to others let pass
 LOGIT = (2.4, 1.35)  # of being an atom, by score: fitted to simulated graphene
@@ -118,7 +118,8 @@ def _once(
         )  # fmt: skip
         if not last:
             excess = left / noise.at(bright) - min(least, ENTER)
-            new = more(on, fitted, params, excess, NEAR * usual)
+            width = float(model.width)
+            new = more(on, width, params, left, excess, NEAR * usual)
             params = np.concatenate([params, new])
     if not len(params) or not (clean.detailed or scores.max() > LONE):
         return _no_atoms()
@@ -154,11 +155,13 @@ def _prune(
     keep = _inside(fitted.params, on.shape)
     params, noise = fitted.params[keep], noise[keep]
     scores = np.zeros(0)
+    errors = errors_of(params) if len(params) else None
     for _ in range(NUM_PRUNINGS):
-        if not len(params):
+        if errors is None or not len(params):
             break
-        scores = in_order(params, scores_of(params, noise))
+        scores = in_order(params, errors.scores(params, noise))
         keep = stays(params, scores, least, usual)
+        errors = errors.without(params, keep)
         params, noise, scores = params[keep], noise[keep], scores[keep]
         if keep.all():
             break

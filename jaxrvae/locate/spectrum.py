@@ -37,7 +37,7 @@ def noise_level(image: np.ndarray) -> float:
     The median of exponentially distributed power is ln 2 times its mean, and is not
     led by the few frequencies that a lattice occupies.
     """
-    power, radius = _power(image)
+    power, radius, _ = _power(image)
     return float(np.sqrt(np.median(power[radius > NOISE_BAND]) / np.log(2)))
 
 
@@ -49,12 +49,14 @@ def denoise(image: np.ndarray) -> Denoised:
 
     Source: Kilaas 1998, J. Microsc. 190, 45 (radial Wiener filter for lattices).
     """
+    from scipy.fft import irfft2, rfft2
+
     height, width = image.shape
-    power, radius = _power(image)
+    power, radius, twice = _power(image)
     num_rings = min(height, width) // 2
     ring = np.minimum((radius * 2 * num_rings).astype(int), num_rings)
-    counts = np.bincount(ring.ravel())
-    mean = np.bincount(ring.ravel(), power.ravel()) / counts
+    counts = np.bincount(ring.ravel(), twice.ravel())
+    mean = np.bincount(ring.ravel(), (twice * power).ravel()) / counts
     noise = float(np.median(power[radius > NOISE_BAND]) / np.log(2))
     independent = np.maximum(counts / 4.5, 1)  # half by symmetry, the taper's 2.25
     surely = mean > noise * (1 + 5 / np.sqrt(independent))
@@ -67,23 +69,37 @@ def denoise(image: np.ndarray) -> Denoised:
     mean_value = float(image.mean())
     wide = np.pad(image - mean_value, pads, mode="reflect")
     response = np.interp(_radius(wide.shape), frequencies, gain, left=1.0)
-    values = np.fft.ifft2(np.fft.fft2(wide) * response).real
+    share = _times(wide.shape)
+    spectrum = rfft2(wide, workers=-1) * response
+    values = irfft2(spectrum, wide.shape, workers=-1)
     values = values[pads[0][0] :, pads[1][0] :][:height, :width] + mean_value
     return Denoised(
         values=values,
         noise=float(np.sqrt(noise)),
-        remaining=float(np.sqrt(noise * np.mean(response**2))),
+        remaining=float(np.sqrt(noise * np.average(response**2, weights=share))),
         cutoff=float(frequencies[gain >= 0.5][-1]),
     )
 
 
 def _radius(shape: tuple[int, ...]) -> np.ndarray:
-    """Cycles a pixel of every component of the discrete Fourier transform."""
-    return np.hypot(np.fft.fftfreq(shape[0])[:, None], np.fft.fftfreq(shape[1])[None])
+    """Cycles a pixel of the components of a real image's Fourier transform."""
+    return np.hypot(np.fft.fftfreq(shape[0])[:, None], np.fft.rfftfreq(shape[1])[None])
 
 
-def _power(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Power a component, of white noise its variance, and its spatial frequency."""
+def _times(shape: tuple[int, ...]) -> np.ndarray:
+    """How many components of the whole transform each of those stands for: 1 or 2."""
+    twice = np.full(shape[1] // 2 + 1, 2.0)
+    twice[0] = 1.0
+    if shape[1] % 2 == 0:
+        twice[-1] = 1.0
+    return np.broadcast_to(twice, (shape[0], len(twice)))
+
+
+def _power(image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Power a component, of white noise its variance, its frequency, and its number."""
+    from scipy.fft import rfft2
+
     taper = np.outer(np.hanning(image.shape[0]), np.hanning(image.shape[1]))
-    spectrum = np.fft.fft2((image - image.mean()) * taper)
-    return np.abs(spectrum) ** 2 / (taper**2).sum(), _radius(image.shape)
+    spectrum = rfft2((image - image.mean()) * taper, workers=-1)
+    power = np.abs(spectrum) ** 2 / (taper**2).sum()
+    return power, _radius(image.shape), _times(image.shape)

@@ -81,11 +81,8 @@ def with_brightness(atoms: pd.DataFrame) -> pd.DataFrame:
 def typical_spacing(atoms: pd.DataFrame) -> float:
     """Median distance of neighbouring atoms over all frames, pixels."""
     groups = atoms.groupby("frame")[["x", "y"]]
-    return float(
-        np.median(
-            np.concatenate([nearest_distances(xy.to_numpy()) for _, xy in groups])
-        )
-    )
+    nearest = [nearest_distances(xy.to_numpy()) for _, xy in groups]
+    return float(np.median(np.concatenate(nearest)))
 
 
 def in_spacings(movie: Frames, atoms: pd.DataFrame) -> Frames:

@@ -43,8 +43,8 @@ def test_height_errors_are_those_of_a_joint_fit(gap):
     jacobian = np.stack([*columns, np.ones(48 * 80)], axis=1)
     errors = np.sqrt(np.diag(np.linalg.inv(jacobian.T @ jacobian)))[[2, 5]]
     params = np.column_stack([atoms, np.full(2, np.log(sigma))]).astype(np.float32)
-    index = jnp.array([[1], [0]])
-    found = height_errors(jnp.asarray(params), index, jnp.ones((2, 1)))
+    pairs = jnp.asarray(params)[jnp.array([[0, 1], [1, 0]])]
+    found = height_errors(pairs, jnp.ones((2, 2)))
     np.testing.assert_allclose(
         found, errors, rtol=0.1
     )  # the background's reach differs
@@ -52,8 +52,8 @@ def test_height_errors_are_those_of_a_joint_fit(gap):
 
 def test_absent_neighbours_do_not_count():
     params = jnp.array([[10.0, 10.0, 2.0, 0.7], [11.0, 10.0, 2.0, 0.7]])
-    index = jnp.array([[1], [0]])
-    alone = height_errors(params, index, jnp.zeros((2, 1)))
-    beside = height_errors(params, index, jnp.ones((2, 1)))
+    pairs = params[jnp.array([[0, 1], [1, 0]])]
+    alone = height_errors(pairs, jnp.array([[1.0, 0.0]] * 2))
+    beside = height_errors(pairs, jnp.ones((2, 2)))
     np.testing.assert_allclose(alone[0], alone[1], rtol=1e-5)
     assert (np.asarray(beside) > 1.5 * np.asarray(alone)).all()
