@@ -55,7 +55,8 @@ def layout(path: Path | str, names: Sequence[str], shape: Sequence[int]) -> Layo
 def picker(array: Any, where: Layout) -> Callable[[int], np.ndarray]:
     """From a frame's index to its (row, col[, channel]), reading that frame alone.
 
-    `array` is anything with a shape that is indexed like NumPy's: h5py, zarr, dask.
+    `array` is anything with a shape that is indexed like NumPy's: h5py, zarr, dask,
+    whose chunks are read one after the other: several at once may hold the whole movie.
     """
     counts = tuple(int(array.shape[i]) for i in where.frames)
     order = [sorted(where.image).index(axis) for axis in where.image]  # once indexed
@@ -65,6 +66,9 @@ def picker(array: Any, where: Layout) -> Callable[[int], np.ndarray]:
         places: list[Any] = [slice(None)] * len(array.shape)
         for axis, at in zip(where.frames, np.unravel_index(index, counts), strict=True):
             places[axis] = int(at)
-        return np.transpose(np.asarray(array[tuple(places)]), order).reshape(shape)
+        part = array[tuple(places)]
+        if hasattr(part, "compute"):
+            part = part.compute(scheduler="synchronous")
+        return np.transpose(np.asarray(part), order).reshape(shape)
 
     return load
