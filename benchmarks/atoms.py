@@ -31,8 +31,8 @@ ABOUT = {
     " is that of a joint fit of all atoms.",
     "confidence": "True atoms by stated confidence, on four further seeds.",
     "real": "Si in graphene: the atoms listed with each defect, found within 0.05 nm.",
-    "speed": "Finding the atoms of one frame, their distance given, after compiling; the"
-    " first call compiles.",
+    "speed": "Finding the atoms of one frame, their distance given, after compiling;"
+    " the first call compiles.",
 }
 PACKAGES = ("jaxrvae", "jax", "jaxlib", "numpy", "scipy", "scikit-image")
 

@@ -41,8 +41,8 @@ def measure_hops(
     """
     positive("bond", bond, "It is in pixels.")
     check_positions(table, ("x", "y", "track"))
-    columns = ["track", "frame", "x", "y"]
-    own = table[columns].sort_values(columns[:2], ignore_index=True)
+    own = table.loc[:, ["track", "frame", "x", "y"]]
+    own = own.sort_values(by=["track", "frame"], ignore_index=True)
     still = own[["x", "y"]].to_numpy(np.float64)
     if drift is not None:
         still = still - shift_of_frames(drift, own["frame"].to_numpy())
@@ -66,4 +66,4 @@ def measure_hops(
             "off_site": np.where(known, length - SHELLS[nearest], np.nan),
         }
     )
-    return hops[went].reset_index(drop=True)
+    return hops.loc[went].reset_index(drop=True)

@@ -70,8 +70,8 @@ def denoise(image: np.ndarray) -> Denoised:
     wide = np.pad(image - mean_value, pads, mode="reflect")
     response = np.interp(_radius(wide.shape), frequencies, gain, left=1.0)
     share = _times(wide.shape)
-    spectrum = rfft2(wide, workers=-1) * response
-    values = irfft2(spectrum, wide.shape, workers=-1)
+    spectrum = np.asarray(rfft2(wide, workers=-1)) * response
+    values = np.asarray(irfft2(spectrum, wide.shape, workers=-1))
     values = values[pads[0][0] :, pads[1][0] :][:height, :width] + mean_value
     return Denoised(
         values=values,
@@ -100,6 +100,6 @@ def _power(image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     from scipy.fft import rfft2
 
     taper = np.outer(np.hanning(image.shape[0]), np.hanning(image.shape[1]))
-    spectrum = rfft2((image - image.mean()) * taper, workers=-1)
+    spectrum = np.asarray(rfft2((image - image.mean()) * taper, workers=-1))
     power = np.abs(spectrum) ** 2 / (taper**2).sum()
     return power, _radius(image.shape), _times(image.shape)

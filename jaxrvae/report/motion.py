@@ -26,7 +26,7 @@ def hop_rows(result: Result) -> dict[str, list[dict[str, str]]]:
     for index in np.unique(own[own >= 0]):
         members = own.index[own == index]
         steps = int((frames[members] - 1).sum())
-        mine = result.hops[result.hops["track"].isin(members)]
+        mine = result.hops.loc[result.hops["track"].isin(members)]
         classes.append(_class_row(int(index), len(members), steps, mine))
     return {"classes": classes, "tracks": _tracks(result.hops, own, frames)}
 
@@ -35,7 +35,8 @@ def _class_of_tracks(result: Result) -> pd.Series:
     """By track: the class that its patches have most often; -1 without a patch."""
     table = result.latents.table
     seen = pd.DataFrame({"track": table["track"], "class": result.classes.labels})
-    most = seen.groupby("track")["class"].agg(lambda values: values.mode().iloc[0])
+    counts = pd.crosstab(seen["track"], seen["class"])
+    most = pd.Series(counts.columns[counts.to_numpy().argmax(axis=1)], counts.index)
     return most.reindex(np.unique(result.positions["track"]), fill_value=-1)
 
 
@@ -58,13 +59,14 @@ def _class_row(index: int, tracks: int, steps: int, hops: pd.DataFrame) -> Any:
 def _tracks(hops: pd.DataFrame, own: pd.Series, frames: pd.Series) -> Any:
     most = hops["track"].value_counts().head(MOST_TRACKS)
     rows = []
-    for track in most.index[most >= LEAST_HOPS]:
-        mine = hops[hops["track"] == track]
+    for track in (int(name) for name in most.index[most.to_numpy() >= LEAST_HOPS]):
+        mine = hops.loc[hops["track"] == track]
+        kind = int(own.at[track])
         lengths = zip(mine["frame"], mine["length"], strict=True)
         rows.append(
             {
                 "track": str(track),
-                "color": class_color(own[track]) if own[track] >= 0 else "white",
+                "color": class_color(kind) if kind >= 0 else "white",
                 "frames": str(frames[track]),
                 "hops": str(len(mine)),
                 "lengths": ", ".join(f"{at}: {length:.2f}" for at, length in lengths),
