@@ -130,7 +130,8 @@ def find_by_net(image: Float[np.ndarray, "row col"], spacing: Number) -> Found:
     """The network's atoms, with the heights and widths of a fit to the raw pixels.
 
     Where noise lets the fit stray, the network's own place is kept: it goes over to
-    the fitted one as the height rises above its standard error.
+    the fitted one as the height rises above its standard error. Where the fit leaves
+    the image, the smoothed image's height is kept as well.
     """
     from scipy.ndimage import gaussian_filter
 
@@ -151,7 +152,11 @@ def find_by_net(image: Float[np.ndarray, "row col"], spacing: Number) -> Found:
     table["confidence"] = seen["confidence"]
     table["heavy"] = seen["heavy"]
     weight = np.clip((sure - NOISY) / (SURE - NOISY), 0, 1)
-    moved = np.hypot(*(table[["x", "y"]].to_numpy() - xy).T)
-    weight = np.where(moved < STRAY * spacing, weight, 0.0)[:, None]
-    table[["x", "y"]] = weight * table[["x", "y"]].to_numpy() + (1 - weight) * xy
+    own, last = table[["x", "y"]].to_numpy(), np.array(image.shape[::-1]) - 1
+    astray = np.hypot(*(own - xy).T) >= STRAY * spacing
+    outside = ((own < 0) | (own > last)).any(axis=1)
+    weight = np.where(astray | outside, 0.0, weight)[:, None]
+    table[["x", "y"]] = weight * own + (1 - weight) * xy
+    # a centre outside the image has any height that its flank allows
+    table.loc[outside, "intensity"] = heights[outside]
     return Found(table, spacing)

@@ -72,6 +72,18 @@ def test_good_images_are_as_good_and_silicon_is_heavy():
     assert found["confidence"].between(0, 1).all()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2])
+def test_atoms_at_the_edge_lie_inside_and_are_no_brighter(seed):
+    """A centre outside the image is known from its flank alone, its height is not."""
+    options = {"num_frames": 1, "size": 128, "snr": 3.0, "silicon_fraction": 0.0}
+    movie = jr.simulate("graphene", seed=seed, **options)
+    found = jr.find_atoms(movie, method="network", spacing=0.142)
+    assert found[["x", "y"]].min().min() >= 0
+    assert found[["x", "y"]].max().max() <= 127
+    assert found["intensity"].max() < 1.6 * found["intensity"].median()
+
+
 def test_scaled_images_have_the_networks_spacing():
     rows, columns = np.mgrid[:120, :90]
     image = np.cos(2 * np.pi * columns / 15) + np.cos(2 * np.pi * rows / 15)
