@@ -24,9 +24,10 @@ DIM = 0.7  # of the sublattice's median
 ABOUT = (
     "Real images. Si and C: share of the listed atoms found within 0.05 nm. On a site:"
     " share of the atoms found that the fitted honeycomb explains, mean over the images"
-    " and least. Bond: mean of threefold Si to C as found, over the mean as listed, less"
-    " one, of bonds with both atoms found within 0.05 nm (their share beside it); bond,"
-    " all: with the nearest atom found in place of a missed one. MoS2: median brightness of Mo over S2's; columns"
+    " and least. Bond: mean of threefold Si to C as found over that listed, less one,"
+    " of bonds whose atoms were both found within 0.05 nm (their share beside it); all:"
+    " with the nearest atom found in place of a missed one. MoS2: median brightness of"
+    " Mo over S2's; columns"
     " flagged; sites without an atom."
 )
 
