@@ -1,7 +1,7 @@
 """Atoms against the honeycomb that they make: sites, sublattices, vacancies.
 
 The lattice is found in reciprocal space, where the atoms' own structure factor is
-highest. It then grows from where atoms are in the best order, bent as they say: by
+highest in one of five parts of the field. It then grows outwards, bent as atoms say: by
 strain and by what the scan distorts. For graphene and, from above, MoS2.
 """
 
@@ -40,7 +40,8 @@ class LatticeFit:
             that the atoms span.
         lattice: A row a frame: frame; bond (mean length, pixels); angle (radians, of a
             bond from sublattice 0 to 1, counter-clockwise, modulo 2 pi / 3); explained
-            (share of the atoms that are on a site); off_site (RMS, pixels).
+            (share of the atoms that are on a site; .55 where they are in no order, as
+            the lattice bends towards them); off_site (RMS, pixels).
     """
 
     atoms: pd.DataFrame
@@ -125,9 +126,7 @@ def _grown(
 ) -> tuple[Float[np.ndarray, "site 2"], Float[np.ndarray, "site 2"]]:
     """Sites (in lattice vectors) all over the field and where they lie, pixels.
 
-    From where atoms are in the best order outwards, a ring of sites at a time, each
-    where its neighbours that have atoms say: a lattice that bends is known only near
-    where it is seen.
+    Grown from several places; kept is what has most atoms on its sites.
     """
     starts = []
     for share in STARTS:
@@ -137,7 +136,27 @@ def _grown(
             starts.append((*_start(xy[inner], length), middle))
     if not starts:  # few atoms, far apart
         starts = [(*_start(xy, length), xy.mean(0))]
-    _, vectors, origin, middle = max(starts, key=lambda start: start[0])
+    best, most = None, -1
+    for vectors, origin, middle in starts:
+        sites, places = _grown_from(xy, vectors, origin, middle)
+        number = int((_on_sites(xy, places, REACH * length)[0] >= 0).sum())
+        if number > most:
+            best, most = (sites, places), number
+    assert best is not None
+    return best
+
+
+def _grown_from(
+    xy: Float[np.ndarray, "atom 2"],
+    vectors: Float[np.ndarray, "2 2"],
+    origin: Float[np.ndarray, "2"],
+    middle: Float[np.ndarray, "2"],
+) -> tuple[Float[np.ndarray, "site 2"], Float[np.ndarray, "site 2"]]:
+    """From a middle outwards, a ring of sites at a time.
+
+    Each is where its neighbours that have atoms say: a lattice that bends is known only
+    near where it is seen.
+    """
     length = float(np.hypot(*vectors.T).mean() / np.sqrt(3))
     origin = origin + np.rint((middle - origin) @ np.linalg.inv(vectors)) @ vectors
     farthest = np.hypot(*(xy - middle).T).max() / length
@@ -194,11 +213,8 @@ def _where_neighbours_say(
 
 def _start(
     xy: Float[np.ndarray, "atom 2"], length: float
-) -> tuple[float, Float[np.ndarray, "2 2"], Float[np.ndarray, "2"]]:
-    """Atoms times the strength of their reflections; lattice vectors (rows); a middle.
-
-    The middle of a hexagon; lengths are pixels.
-    """
+) -> tuple[Float[np.ndarray, "2 2"], Float[np.ndarray, "2"]]:
+    """Lattice vectors (rows) and the middle of a hexagon, pixels."""
     from scipy.optimize import minimize
 
     def factors(waves: Float[np.ndarray, "2 2"]) -> np.ndarray:
@@ -225,7 +241,7 @@ def _start(
     waves = found.x.reshape(2, 2)
     vectors = 2 * np.pi * np.linalg.inv(waves).T
     share = (np.pi - np.angle(factors(waves)[:2])) / (2 * np.pi)
-    return -len(xy) * float(found.fun), vectors, share @ vectors
+    return vectors, share @ vectors
 
 
 def _on_sites(
