@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from jaxrvae._checks import DataError, between, whole
 from jaxrvae._typing import Array, Bool, Float, Int, Number, ndarray
@@ -181,7 +182,8 @@ def find_free_energy(
     whole("num_cells", num_cells, 8)
     rng = np.random.default_rng(seed)
     find = _on_grid if content.shape[1] <= 2 else _by_mixture
-    return find(content, groups, num_bootstraps, num_cells, rng)
+    with threadpool_limits(1):  # systems so small only wait for other threads
+        return find(content, groups, num_bootstraps, num_cells, rng)
 
 
 def known_free_energy(
