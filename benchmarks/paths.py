@@ -165,7 +165,7 @@ def geodesics(decoder: str, seeds: int, grids: Sequence[tuple[int, int]]) -> lis
         model = jr.RVAE(decoder=decoder, seed=seed)
         model.fit(images, epochs=20, progress=False)
         content = model.encode(images).content.astype(np.float64)
-        of_model = canonical_decoder(model._fit)
+        of_model = canonical_decoder(model.fitted)
         axes = grid_axes(box_around(content), 33)  # nodes of every grid
         nodes = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 2)
         low, high = content.min(axis=0), content.max(axis=0)

@@ -212,7 +212,7 @@ class RVAE:
         """
         from jaxrvae.analysis.checks import check, unexplained
 
-        fitted, given = self._fitted(), self._sample
+        fitted, given = self.fitted, self._sample
         if patches is not None:
             given = self._checked(patches, labels, conditions)
         if not given:
@@ -243,7 +243,7 @@ class RVAE:
         Returns:
             (n, row, col[, channel]), or signals (n, x).
         """
-        fitted = self._fitted()
+        fitted = self.fitted
         content = np.atleast_2d(np.asarray(content, np.float32))
         if content.ndim != 2 or content.shape[1] != self.config.content_dim:
             raise ValueError(
@@ -261,14 +261,14 @@ class RVAE:
         condition: float | ndarray | None = None,
     ) -> Float[ndarray, "n value"]:
         """Spectra of contents, in the units of those fitted with."""
-        fitted, content = self._fitted(), np.atleast_2d(content)
+        fitted, content = self.fitted, np.atleast_2d(content)
         return fitted.decode_spectra(fitted.known.inputs(content, label, condition))
 
     def encode_spectra(
         self, spectra: Float[ndarray, "n value"]
     ) -> tuple[Float[ndarray, "n latent"], Float[ndarray, "n latent"]]:
         """Content and its standard deviation, from spectra alone."""
-        return self._fitted().encode_spectra(spectra)
+        return self.fitted.encode_spectra(spectra)
 
     def reconstruct(
         self, patches: Patches | ndarray, labels: Any = None, conditions: Any = None
@@ -302,7 +302,7 @@ class RVAE:
         Returns:
             (rows, columns, row, col[, channel]).
         """
-        content = self._fitted().manifold_content(*shape, axes)
+        content = self.fitted.manifold_content(*shape, axes)
         flat = content.reshape(-1, content.shape[-1])
         images = self.decode(flat, label=label, condition=condition)
         return images.reshape(*shape, *images.shape[1:])
@@ -314,9 +314,7 @@ class RVAE:
         labels: Any = None,
         conditions: Any = None,
     ) -> Float[ndarray, " n"]:
-        """Importance-weighted bound on log p(patch), nats, over all its pixels.
-
-        Of an ensemble, that of the member that the others agree with best.
+        """Importance-weighted bound on log p(patch), nats; of an ensemble, its best's.
 
         Args:
             num_samples: Of the content; more of them make the bound tighter.
@@ -328,11 +326,11 @@ class RVAE:
 
         whole("num_samples", num_samples, 1)
         given = self._checked(patches, labels, conditions)
-        return log_evidence(self._fitted(), given, num_samples)
+        return log_evidence(self.fitted, given, num_samples)
 
     def save(self, path: str | Path) -> None:
         """Write the fitted model to one file (NumPy's npz; nothing is pickled)."""
-        fitted, ensemble = self._fitted(), self._ensemble
+        fitted, ensemble = self.fitted, self._ensemble
         notes = {"history": self.history.to_dict("list"), "metadata": self.metadata}
         if ensemble is None:
             return write_model(path, [fitted], notes)
@@ -372,12 +370,14 @@ class RVAE:
         self, given: dict[str, ndarray], table: pd.DataFrame | None = None
     ) -> Latents:
         """What the model, or all members of it, say."""
-        fitted = self._fitted()
+        fitted = self.fitted
         if self._ensemble is not None:
             return self._ensemble.encode(given, table)
         return read(fitted, given, table)
 
-    def _fitted(self) -> FittedModel:
+    @property
+    def fitted(self) -> FittedModel:
+        """Networks and weights, for what goes beyond this class; not before `fit`."""
         if self._fit is None:
             raise ValueError("the model is not fitted; call fit(patches) or RVAE.load.")
         return self._fit
@@ -386,7 +386,7 @@ class RVAE:
         self, patches: Patches | ndarray, labels: Any, conditions: Any
     ) -> dict[str, ndarray]:
         """The patches as arrays that the fitted model takes."""
-        fitted, images = self._fitted(), as_images(patches)
+        fitted, images = self.fitted, as_images(patches)
         if images.shape[1:] != fitted.model.shape:
             raise DataError(
                 f"patches are {images.shape[1:]} (row, col, channel); the model was "
