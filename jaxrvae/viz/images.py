@@ -78,7 +78,7 @@ def class_images(
     columns = min(number, 8)
     blocks = -(-number // columns)
     shown = np.concatenate([means, _planes(decoded)])
-    norm = _root(*np.nanpercentile(shown, [0.2, 99.9]))
+    norm = root_norm(*np.nanpercentile(shown, [0.2, 99.9]))
     with style.styled():
         figure, axes = style.new_figure(
             1.42 * max(columns, 4), 3.25 * blocks, 2 * blocks, columns
@@ -128,7 +128,7 @@ def reconstructions(
     given = _planes(patches.values[rows])
     made = _planes(rebuilt)
     classes = latents.class_probabilities.argmax(axis=1)[rows]
-    norm = _root(*np.percentile(given, [0.5, 99.9]))
+    norm = root_norm(*np.percentile(given, [0.5, 99.9]))
     half = float(np.percentile(np.abs(given - made), 99.5))
     with style.styled():
         figure, axes = style.new_figure(1.05 * len(rows), 3.5, 3, len(rows))
@@ -148,7 +148,7 @@ def reconstructions(
         return figure
 
 
-def _root(low: float, high: float) -> Any:
+def root_norm(low: float, high: float) -> Any:
     """Grey levels by the square root above `low`."""
     from matplotlib.colors import PowerNorm
 
