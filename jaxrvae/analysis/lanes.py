@@ -9,7 +9,8 @@ from jaxrvae._checks import DataError
 from jaxrvae._typing import Bool, Float, Int, ndarray
 from jaxrvae.analysis.hidden_markov import Observed
 
-MOST_GAP = 50  # frames; a longer gap ends a track, and what follows is another one
+MOST_GAP = 50  # units; a longer gap ends a track, and what follows is another one
+LONGEST = 4096  # units; longer tracks are cut, as steps are made one after the other
 LANES = 4096  # from so many on, tracks are laid one behind the other
 MOST_BEHIND = 4  # of the longest
 
@@ -20,7 +21,7 @@ class Tracks:
 
     Attributes:
         rows: (m,) which rows of the table they are.
-        piece: (m,) number of the track; it changes after a gap that is too long.
+        piece: (m,) number of the track, or of a piece of it.
         place: (m,) time since its first row, in units.
         unit: Frames in a unit of time: the largest that divides all gaps.
     """
@@ -38,7 +39,10 @@ class Tracks:
 
 
 def sort_tracks(
-    tracks: Int[ndarray, " n"], frames: Int[ndarray, " n"], most_gap: int = MOST_GAP
+    tracks: Int[ndarray, " n"],
+    frames: Int[ndarray, " n"],
+    most_gap: int = MOST_GAP,
+    longest: int = LONGEST,
 ) -> Tracks:
     """Rows by track and frame.
 
@@ -46,6 +50,7 @@ def sort_tracks(
         tracks: Number of each row's track; -1: none.
         frames: Not negative, and different within a track.
         most_gap: Units of time; a longer gap ends a track.
+        longest: Units of time, too; longer tracks are cut.
 
     Raises:
         DataError: Two rows of a frame in one track; no track of two rows.
@@ -79,8 +84,10 @@ def sort_tracks(
     ends = ~same | (lag > most_gap)
     piece = np.append(0, np.cumsum(ends))
     passed = np.append(0, np.cumsum(np.where(ends, 0, lag)))
-    starts = np.flatnonzero(np.append(True, ends))
-    return Tracks(rows, piece, passed - passed[starts][piece], unit)
+    place = passed - passed[np.flatnonzero(np.append(True, ends))][piece]
+    cut = np.append(True, ends | (np.diff(place // longest) > 0))
+    piece = np.cumsum(cut) - 1
+    return Tracks(rows, piece, place - place[np.flatnonzero(cut)][piece], unit)
 
 
 def lay_out(

@@ -1,6 +1,7 @@
 """States of a table's rows, as labels or as probabilities, for chains of them."""
 
 import numpy as np
+import pandas as pd
 
 from jaxrvae._checks import DataError, whole
 from jaxrvae._typing import Bool, Float, Int, ndarray
@@ -35,6 +36,7 @@ def read_labels(
             "labels must be whole numbers (n,) or probabilities (n, k); got"
             f" {labels.dtype} {labels.shape}. Use -1 where the state is not known."
         )
+    labels = labels.astype(np.int64)
     most = int(labels.max(initial=-1))
     num_states = most + 1 if num_states is None else num_states
     _check_number(num_states)
@@ -68,6 +70,40 @@ def count_pairs(
     counts = np.bincount(code, minlength=num_states**2).reshape(num_states, -1)
     dwell = np.bincount(label[:-1][same], lag[same], num_states)
     return counts, dwell
+
+
+def list_changes(
+    states: Int[ndarray, " n"], tracks: Int[ndarray, " n"], frames: Int[ndarray, " n"]
+) -> pd.DataFrame:
+    """A row for every time that a track is in another state than it was seen in before.
+
+    Columns: track, frame (the first in the new state), elapsed (frames since it was
+    seen in the old one), before, after, row (of the table, the first in the new state).
+
+    Args:
+        states: Such as `Transitions.smoothed`; rows with -1 are passed over.
+        tracks: Number of each row's track; -1: none.
+        frames: Number of each row's frame.
+
+    >>> found = list_changes(np.array([0, 1, -1, 0]), np.zeros(4, int), np.arange(4))
+    >>> found[["frame", "elapsed", "before", "after"]].to_numpy().tolist()
+    [[1, 1, 0, 1], [3, 2, 1, 0]]
+    """
+    rows = np.lexsort((frames, tracks))
+    rows = rows[(tracks[rows] >= 0) & (states[rows] >= 0)]
+    old, new = rows[:-1], rows[1:]
+    went = (tracks[old] == tracks[new]) & (states[old] != states[new])
+    old, new = old[went], new[went]
+    return pd.DataFrame(
+        {
+            "track": tracks[new],
+            "frame": frames[new],
+            "elapsed": frames[new] - frames[old],
+            "before": states[old],
+            "after": states[new],
+            "row": new,
+        }
+    )
 
 
 def _soft(

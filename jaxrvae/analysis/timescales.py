@@ -23,7 +23,7 @@ def implied_timescales(
     dt: Number = 1.0,
     num_states: int | None = None,
     confusion: ndarray | None = None,
-    num_draws: int | None = None,
+    num_samples: int | None = None,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Relaxation times of the chain of states, by counts and by the hidden model.
@@ -45,7 +45,7 @@ def implied_timescales(
         dt: Time from frame to frame.
         num_states: Without it, one more than the highest label.
         confusion: Of states and labels; learnt without it.
-        num_draws: Of each posterior.
+        num_samples: Of each posterior.
         seed: Of all that is random.
 
     Raises:
@@ -56,7 +56,7 @@ def implied_timescales(
     >>> rng = np.random.default_rng(0)
     >>> labels = np.repeat(rng.integers(0, 2, 100), 10)
     >>> rows = np.arange(1000)
-    >>> found = implied_timescales(labels, rows // 100, rows % 100, [1], num_draws=50)
+    >>> found = implied_timescales(labels, rows // 100, rows % 100, [1], num_samples=50)
     >>> found["process"].tolist(), bool(5 < found["hidden"][0] < 20)
     ([1], True)
     """
@@ -74,8 +74,8 @@ def implied_timescales(
         counted = _counted(_pairs(guess, in_tracks, lag, k), lag * float(dt), seed)
         rows = _every(in_tracks, lag)
         found = find_transitions(
-            labels[rows], tracks[rows], frames[rows],
-            dt=dt, num_states=k, confusion=confusion, num_draws=num_draws, seed=seed,
+            labels[rows], tracks[rows], frames[rows], dt=dt, num_states=k,
+            confusion=confusion, num_samples=num_samples, seed=seed,
         )  # fmt: skip
         table = {"lag": lag, "time": lag * float(dt), "process": np.arange(1, k)}
         for name, parts in (("counted", counted), ("hidden", _hidden(found))):

@@ -113,7 +113,7 @@ def find_transitions(
     confusion: ndarray | None = None,
     allowed: ndarray | None = None,
     hidden: bool = True,
-    num_draws: int | None = None,
+    num_samples: int | None = None,
     seed: int = 0,
 ) -> Transitions:
     """Rates of the transitions between states, without those that wrong labels feign.
@@ -121,13 +121,16 @@ def find_transitions(
     The states along a track follow a continuous-time Markov chain; the label of a frame
     depends on the state there alone, by a confusion matrix. Frames that a track lacks
     are summed over. Before any data, each rate has a gamma distribution, as if half a
-    transition had been seen in the time of one frame.
+    transition had been seen in the time of one frame. Tracks are taken to be
+    independent: of atoms that change together, such as both of a bond that turns, keep
+    one, or intervals are too narrow. Cost grows with rows, and with the longest track.
 
     Args:
         labels: (n,) state of each row, from 0; -1: not known. Or (n, k) probabilities,
             NaN where not known.
         tracks: (n,) number of each row's track; -1: none.
-        frames: (n,) number of each row's frame. More than 50 missing end a track.
+        frames: (n,) number of each row's frame. A track ends before a gap of more than
+            50, and is cut after 4096.
         dt: Time from frame to frame.
         num_states: Without it, one more than the highest label.
         confusion: (k, k) probability that the state of the row has the label of the
@@ -135,7 +138,7 @@ def find_transitions(
             had been right), and probabilities are taken at their word.
         allowed: (k, k) which transitions may happen; without it, all.
         hidden: Without, all labels are taken to be right.
-        num_draws: Of the posterior, not all independent; 2000, or 800 where more than
+        num_samples: Of the posterior, not all independent; 2000, or 800 where more than
             200,000 rows are in tracks.
         seed: Of the draws.
 
@@ -147,13 +150,13 @@ def find_transitions(
     >>> rng = np.random.default_rng(0)
     >>> labels = np.repeat(rng.integers(0, 2, 100), 10)  # changes every 20 frames
     >>> rows = np.arange(1000)
-    >>> found = find_transitions(labels, rows // 100, rows % 100, num_draws=50)
+    >>> found = find_transitions(labels, rows // 100, rows % 100, num_samples=50)
     >>> bool(0.03 < found.rates[0, 1] < 0.08), found.smoothed.shape
     (True, (1000,))
     """
     positive("dt", dt)
-    if num_draws is not None:
-        whole("num_draws", num_draws, 20, "Intervals need so many.")
+    if num_samples is not None:
+        whole("num_samples", num_samples, 20, "Intervals need so many.")
     evidence, known = read_labels(labels, num_states)
     n, k = evidence.shape
     in_tracks = sort_tracks(
@@ -168,8 +171,8 @@ def find_transitions(
     observed, place, lane = lay_out(evidence[rows], known[rows], in_tracks)
     mode = find_mode(observed, _start(counts, dwell, taken, prior), prior)
     chains = 1 if len(rows) > MANY else NUM_CHAINS
-    num_draws = num_draws or (FEW_DRAWS if len(rows) > MANY else NUM_DRAWS)
-    sweeps = -(-num_draws // (chains * INNER))
+    num_samples = num_samples or (FEW_DRAWS if len(rows) > MANY else NUM_DRAWS)
+    sweeps = -(-num_samples // (chains * INNER))
     key = jax.random.key(seed)
     found = draw_parameters(observed, mode, prior, sweeps, chains, key)
     probabilities = evidence / evidence.sum(1, keepdims=True)

@@ -74,7 +74,7 @@ def test_states_that_never_arrive():
 def test_takes_what_find_transitions_gives():
     labels = np.tile(np.repeat([0, 1, 2, 1], 8), 8)
     rows = np.arange(256)
-    found = find_transitions(labels, rows // 64, rows % 64, num_draws=60)
+    found = find_transitions(labels, rows // 64, rows % 64, num_samples=60)
     way = find_committor(found, 0, 2)
     assert 0.2 < way.committor[1] < 0.8
     low, high = way.committor_interval[:, 1]

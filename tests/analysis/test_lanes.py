@@ -38,6 +38,13 @@ def test_long_gaps_end_tracks_and_common_ones_are_the_unit():
     assert found.place.tolist() == [0, 1, 2, 0]
 
 
+def test_long_tracks_are_cut():
+    found = sort_tracks(np.zeros(6, int), np.array([3, 4, 5, 7, 9, 10]), longest=3)
+    assert found.piece.tolist() == [0, 0, 0, 1, 2, 2]
+    assert found.place.tolist() == [0, 1, 2, 0, 0, 1]
+    assert found.length.tolist() == [3, 1, 2]
+
+
 @pytest.mark.parametrize(
     ("tracks", "frames", "says"),
     [

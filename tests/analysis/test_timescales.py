@@ -30,7 +30,7 @@ def test_times_of_a_generator():
 @pytest.mark.slow
 def test_wrong_labels_make_counted_times_rise_and_hidden_ones_stay():
     found = implied_timescales(
-        *draw_labels(300, 64, 0.06, 0), [1, 4], dt=0.5, num_draws=500
+        *draw_labels(300, 64, 0.06, 0), [1, 4], dt=0.5, num_samples=500
     )
     truth = 0.5 * relaxation_times(RATES)
     for process in (1, 2):
@@ -45,7 +45,7 @@ def test_wrong_labels_make_counted_times_rise_and_hidden_ones_stay():
 def test_counts_are_of_rows_exactly_a_lag_apart():
     tracks, frames = np.zeros(8, int), np.array([0, 1, 2, 3, 5, 6, 7, 8])
     labels = np.array([0, 0, 1, 1, 0, 1, 0, 0])
-    found = implied_timescales(labels, tracks, frames, [2], num_draws=20)
+    found = implied_timescales(labels, tracks, frames, [2], num_samples=20)
     # 0-2: 01, 1-3: 01, 3-5: 10, 5-7: 00, 6-8: 10: eigenvalue 1/3 - 1
     np.testing.assert_allclose(found["counted"], -2 / np.log(2 / 3))
 

@@ -109,8 +109,8 @@ def test_without_noise_it_is_the_gamma_posterior():
 
 def test_without_hidden_states_labels_are_right(noisy):
     _, table, *_ = noisy
-    found = find_transitions(*table, hidden=False, num_draws=20)
-    exact = find_transitions(*table, confusion=np.eye(3), num_draws=20)
+    found = find_transitions(*table, hidden=False, num_samples=20)
+    exact = find_transitions(*table, confusion=np.eye(3), num_samples=20)
     np.testing.assert_array_equal(exact.draws, found.draws)
     np.testing.assert_array_equal(found.smoothed, table[0])
 
@@ -125,7 +125,7 @@ def test_transitions_that_never_happen_have_intervals_from_zero():
         rows % 40,
         num_states=3,
         confusion=flicker(0.02),
-        num_draws=1000,
+        num_samples=1000,
     )
     assert (found.rates_interval[0][[0, 1], 2] == 0).all()
     assert (found.rates_interval[1][[0, 1], 2] < 8 / 390).all()
@@ -136,7 +136,7 @@ def test_transitions_that_never_happen_have_intervals_from_zero():
 def test_only_what_is_allowed_happens(noisy):
     _, table, *_ = noisy
     allowed = np.array([[0, 1, 0], [1, 0, 1], [0, 1, 0]], bool)
-    found = find_transitions(*table, allowed=allowed, num_draws=200)
+    found = find_transitions(*table, allowed=allowed, num_samples=200)
     assert (found.draws[:, OFF & ~allowed] == 0).all()
     assert (found.rates[allowed] > 0).all()
 
@@ -174,7 +174,7 @@ def test_every_other_frame_tells_the_same_rates():
     _, labels, tracks, frames = draw_tracks(RATES, 300, 60, 6)
     some = frames % 2 == 0
     found = find_transitions(
-        labels[some], tracks[some], frames[some], dt=2.0, num_draws=500
+        labels[some], tracks[some], frames[some], dt=2.0, num_samples=500
     )
     wrong = np.abs(found.rates - RATES / 2)[OFF] / found.rates_std[OFF]
     assert wrong.max() < 5
@@ -188,19 +188,19 @@ def test_probabilities_say_more_than_labels():
     odds = np.exp(2.2 * seen) * np.bincount(states)  # by Bayes, with the true shares
     probabilities = odds / odds.sum(1, keepdims=True)
     probabilities[::50] = np.nan
-    soft = find_transitions(probabilities, tracks, frames, num_draws=1000)
+    soft = find_transitions(probabilities, tracks, frames, num_samples=1000)
     wrong = np.abs(soft.rates - RATES)[OFF] / soft.rates_std[OFF]
     assert wrong.max() < 5
     guess = np.nan_to_num(probabilities).argmax(1)
     assert (soft.smoothed == states).mean() > (guess == states).mean()
-    hard = find_transitions(guess, tracks, frames, num_draws=1000)
+    hard = find_transitions(guess, tracks, frames, num_samples=1000)
     assert soft.rates_std[OFF].sum() < hard.rates_std[OFF].sum()
 
 
 def test_rows_without_track_keep_their_labels():
     labels = np.array([0, 0, 1, 1, 1, -1, 2])
     tracks = np.array([4, 4, 4, -1, 9, -1, -1])
-    found = find_transitions(labels, tracks, np.arange(7), num_draws=20)
+    found = find_transitions(labels, tracks, np.arange(7), num_samples=20)
     assert found.smoothed[[3, 5, 6]].tolist() == [1, -1, 2]
     assert found.probabilities.shape == (7, 3)
 
@@ -224,7 +224,7 @@ def test_rows_without_track_keep_their_labels():
         ({"confusion": np.eye(3)}, r"\(2, 2\)"),
         ({"allowed": np.ones((3, 3))}, "allowed must be"),
         ({"dt": 0.0}, "dt must be"),
-        ({"num_draws": 3}, "num_draws must be"),
+        ({"num_samples": 3}, "num_samples must be"),
         ({"allowed": np.array([[0, 1], [0, 0]]), "hidden": False}, "follow each other"),
     ],
 )
@@ -248,7 +248,7 @@ def test_intervals_hold_the_truth_as_often_as_they_say():
         rates = 10 ** rng.uniform(-2.5, -1, (3, 3)) * OFF
         rates -= np.diag(rates.sum(1))
         _, *table = draw_tracks(rates, 40, 100, seed, flicker(0.06))
-        found = find_transitions(*table, num_draws=1000, seed=seed)
+        found = find_transitions(*table, num_samples=1000, seed=seed)
         low, high = found.rates_interval
         inside.append(((low <= rates) & (rates <= high))[OFF])
     share = np.mean(inside)

@@ -46,7 +46,7 @@ def test_only_what_is_sure_is_drawn_and_the_rest_is_told(draw):
     labels = np.tile(np.repeat([0, 1, 0, 1], 10), 20)
     rows = np.arange(800)
     found = find_transitions(
-        labels, rows // 40, rows % 40, num_states=3, num_draws=200, dt=0.5
+        labels, rows // 40, rows % 40, num_states=3, num_samples=200, dt=0.5
     )
     axis = draw(draw_transitions(found, unit="s")).axes[0]
     assert len(arrows(axis)) == 2
