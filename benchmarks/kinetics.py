@@ -3,7 +3,8 @@
     python -m benchmarks.kinetics
     python -m benchmarks.kinetics --speed   (a million rows; on an idle machine)
 
-Chains: five states, all 20 rates known, drawn between 0.001 and 0.1 a frame. Graphene:
+Chains: five states, all 20 rates known, drawn between 0.001 and 0.1 a frame; "sparse"
+where half of them are 0, which an interval holds that reaches down to 0. Graphene:
 movies of 128 x 128 pixels and 100 frames, about a dozen Si each. A Si is threefold on
 either sublattice, or fourfold. Its six rates are known: a hop takes it to the other
 sublattice (0.05 a frame), the loss of a neighbor makes it fourfold (0.02), and a caught
@@ -66,11 +67,13 @@ def main(argv: Sequence[str] | None = None) -> None:
 def chain_rows(number: int) -> Iterator[dict]:
     """Chains of five states, with many rows and with few."""
     confusion = np.full((5, 5), 0.0125) + 0.9375 * np.eye(5)
-    for tracks, frames in ((200, 100), (30, 50)):
+    for tracks, frames, kind in ((200, 100, ""), (30, 50, ""), (200, 100, ", sparse")):
         scores: dict[str, list[Any]] = {}
         for seed in range(number):
             rng = np.random.default_rng(seed)
             rates = 10 ** rng.uniform(-3, -1, (5, 5)) * ~np.eye(5, dtype=bool)
+            if kind:
+                rates.ravel()[rng.permutation(np.flatnonzero(rates))[:10]] = 0
             rates -= np.diag(rates.sum(1))
             states = draw_states(rates, tracks, frames, rng)
             seen = blur(states, confusion, rng)
@@ -78,7 +81,7 @@ def chain_rows(number: int) -> Iterator[dict]:
             states = states.ravel()
             score(scores, "known", rates, states, seen, seed, confusion=confusion)
             score(scores, "learnt", rates, states, seen, seed)
-        yield from summary(f"chain, {tracks} x {frames} rows", scores)
+        yield from summary(f"chain{kind}, {tracks} x {frames} rows", scores)
 
 
 def movie_rows(number: int, num_frames: int) -> Iterator[dict]:
@@ -129,7 +132,7 @@ def score(
     )
     for way, (rates, interval, own) in zip(("", ", counted"), ways, strict=True):
         inside = (interval[0] <= truth) & (truth <= interval[1])
-        ratio = np.log(np.maximum(rates, 1e-9) / np.where(off, truth, 1.0))[off]
+        ratio = np.log(np.maximum(rates, 1e-9) / np.where(truth > 0, truth, 1.0))[off]
         right = (own == states)[kept].mean()
         scores.setdefault(name + way, []).append(
             (inside[off], ratio[enough], right, found.effective)
