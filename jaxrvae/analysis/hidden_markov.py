@@ -82,44 +82,87 @@ def expect(
         follows = jnp.where(ends > 0, 1.0, _mix(back, later))
         here = now * follows
         likely = _mix(chain.confusion.swapaxes(0, 1), _each(evidence, now))
-        return (likely * follows / norm, _add(times, now, here, joint, inputs[2])), here
+        found = Times(
+            times.pairs + jnp.einsum("icl,jcl->ijc", now, joint),
+            times.labelled
+            + jnp.einsum(
+                "icl,ol->ioc", here / jnp.maximum(likely, LEAST), evidence * known
+            ),
+            times.starts + (here * (first * real)).sum(-1),
+        )
+        return (likely * follows / norm, found), here
 
     inputs = (filtered, norms, observed, _ends(observed))
     (_, times), smoothed = jax.lax.scan(step, _nothing(filtered), inputs, reverse=True)
     log_likelihood = (jnp.log(norms) * observed.real[:, None]).sum((0, 2))
-    return times._replace(pairs=times.pairs * chain.step), log_likelihood, smoothed
+    times = Times(
+        times.pairs * chain.step, times.labelled * chain.confusion, times.starts
+    )
+    return times, log_likelihood, smoothed
 
 
-@jax.jit
-def draw(observed: Observed, chain: Chain, key: PRNGKey) -> Times:
-    """Times of one draw of all states along all tracks, given what was seen."""
+@jax.jit(static_argnames="soft")
+def draw(observed: Observed, chain: Chain, key: PRNGKey, soft: bool = False) -> Times:
+    """Times of one draw of all states along all tracks, given what was seen.
+
+    Args:
+        observed: Tracks in lanes.
+        chain: Parameters.
+        key: Of the draw.
+        soft: The evidence is not for one label alone: labels are drawn too.
+    """
     filtered, _ = _filter(observed, chain)
     k, ends = filtered.shape[1], _ends(observed)
-    chances = jax.random.uniform(key, (len(filtered), *filtered.shape[2:]))
+    shape = (len(filtered), 1 + soft, *filtered.shape[2:])
+    chances = jax.random.uniform(key, shape)
 
-    def step(later: Array, inputs: tuple) -> tuple[Array, Array]:
-        now, chance, last = inputs
-        upper = [jnp.zeros_like(chance)]
-        for i in range(k):
-            follows = jnp.ones_like(chance)
-            for j in range(k):  # one loop over the lanes, without a table's gathers
-                follows = jnp.where(later == j, chain.step[i, j][:, None], follows)
-            follows = jnp.where(last > 0, 1.0, follows)
-            upper.append(upper[-1] + now[i] * follows)
-        beyond = chance * upper[-1]
-        state = (beyond >= jnp.stack(upper[1:-1])).sum(0, dtype=jnp.int32)
-        return state, state.astype(jnp.int8)
+    def step(later: Array, inputs: tuple) -> tuple[Array, tuple]:
+        now, chance, last, evidence = inputs
+        follows = _row(chain.step.swapaxes(0, 1), later)
+        state = _pick(now * jnp.where(last > 0, 1.0, follows), chance[0])
+        label = state
+        if soft:
+            likely = _row(chain.confusion, state)
+            label = _pick(likely * _each(evidence, now), chance[1])
+        return state, (state.astype(jnp.int8), label.astype(jnp.int8))
 
-    start = jnp.zeros(chances.shape[1:], jnp.int32)
-    _, states = jax.lax.scan(step, start, (filtered, chances, ends), reverse=True)
-    states = states.astype(jnp.int32)
-    labels = observed.evidence.argmax(1)[:, None]
+    inputs = (filtered, chances, ends, observed.evidence)
+    start = jnp.zeros(chances.shape[2:], jnp.int32)
+    _, found = jax.lax.scan(step, start, inputs, reverse=True)
+    states, labels = (part.astype(jnp.int32) for part in found)
+    if not soft:
+        labels = observed.evidence.argmax(1)[:, None]
     starting = observed.first * observed.real
     return Times(
         _count(states[:-1] * k + states[1:], 1 - ends[:-1], k**2).reshape(k, k, -1),
         _count(states * k + labels, observed.known, k**2).reshape(k, k, -1),
         _count(states, starting, k),
     )
+
+
+def _row(
+    matrix: Float[Array, "cls cls chain"], state: Int[Array, "chain lane"]
+) -> Float[Array, "cls chain lane"]:
+    """The states' rows of a matrix, without a table's gathers."""
+    k = len(matrix)
+    rows = []
+    for j in range(k):
+        row = jnp.broadcast_to(matrix[0, j][:, None], state.shape)
+        for i in range(1, k):
+            row = jnp.where(state == i, matrix[i, j][:, None], row)
+        rows.append(row)
+    return jnp.stack(rows)
+
+
+def _pick(
+    weights: Float[Array, "cls chain lane"], chance: Float[Array, "chain lane"]
+) -> Int[Array, "chain lane"]:
+    """One of the classes, as likely as its weight."""
+    upper = [weights[0]]
+    for weight in weights[1:]:
+        upper.append(upper[-1] + weight)
+    beyond = chance * upper[-1] >= jnp.stack(upper[:-1])
+    return beyond.sum(0, dtype=jnp.int32)
 
 
 def _count(
@@ -182,12 +225,3 @@ def _nothing(
     _, k, c, _ = filtered.shape
     pairs = jnp.zeros((k, k, c))
     return jnp.zeros_like(filtered[0]), Times(pairs, pairs, jnp.zeros((k, c)))
-
-
-def _add(times: Times, now: Array, here: Array, joint: Array, place: Observed) -> Times:
-    labels = place.evidence * place.known
-    return Times(
-        times.pairs + jnp.einsum("icl,jcl->ijc", now, joint),
-        times.labelled + jnp.einsum("icl,ol->ioc", here, labels),
-        times.starts + (here * (place.first * place.real)).sum(-1),
-    )

@@ -74,11 +74,13 @@ class Prior:
         allowed: (k, k) which transitions may happen.
         labels: (k, k) labels of each state as if seen before (Dirichlet), that are
             added to those seen; None where the confusion is known.
+        soft: Labels are told by probabilities.
         rate: Of each rate.
     """
 
     allowed: Bool[ndarray, "cls cls"]
     labels: Float[ndarray, "cls cls"] | None
+    soft: bool = False
     rate: GammaPrior = GammaPrior()
 
 
@@ -147,7 +149,7 @@ def draw_parameters(
     now = Parameters(*(np.stack([part] * num_chains) for part in mode.parameters))
     kept = []
     for own in jax.random.split(key, idle + num_sweeps):
-        times = _counts(draw(observed, as_chain(now), own))
+        times = _counts(draw(observed, as_chain(now), own, soft=prior.soft))
         pairs = times.pairs.astype(np.int64)
         rates, jumps = _redraw_rates(now.rates, pairs, mode.fastest, prior, rng)
         confusion = now.confusion

@@ -134,8 +134,9 @@ def find_transitions(
         dt: Time from frame to frame.
         num_states: Without it, one more than the highest label.
         confusion: (k, k) probability that the state of the row has the label of the
-            column. Without it, it is learnt from labels (as if of 12 seen before, 10
-            had been right), and probabilities are taken at their word.
+            column. Without it, it is learnt, as if of 12 labels of each state seen
+            before, 10 had been right: so probabilities may be too sure. Those to be
+            taken at their word need `numpy.eye(k)`.
         allowed: (k, k) which transitions may happen; without it, all.
         hidden: Without, all labels are taken to be right.
         num_samples: Of the posterior, not all independent; 2000, or 800 where more than
@@ -226,11 +227,12 @@ def _taken(
     if np.shape(allowed) != (k, k):
         raise ValueError(f"allowed must be ({k}, {k}); got {np.shape(allowed)}.")
     allowed = np.asarray(allowed, bool) & ~np.eye(k, dtype=bool)
-    if not hidden or (confusion is None and np.ndim(labels) == 2):
+    if not hidden:
         return np.eye(k), Prior(allowed, None)
     if confusion is None:
         seen = wrong_now_and_then(k)
-        return seen / seen.sum(1, keepdims=True), Prior(allowed, seen)
+        soft = np.ndim(labels) == 2
+        return seen / seen.sum(1, keepdims=True), Prior(allowed, seen, soft)
     confusion = np.asarray(confusion, np.float64)
     fits = confusion.shape == (k, k) and (confusion >= 0).all()
     if not fits or np.abs(confusion.sum(1) - 1).max() > 1e-3:

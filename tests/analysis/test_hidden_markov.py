@@ -119,6 +119,34 @@ def test_a_missing_frame_is_two_steps_at_once():
     np.testing.assert_allclose(found[0], np.log(alpha.sum()), rtol=1e-5)
 
 
+def test_soft_evidence_is_a_mixture_of_labels():
+    """Sums over labels, weighted by their evidence, of what each would tell."""
+    rng = np.random.default_rng(6)
+    own, soft = parameters(4), rng.uniform(size=(3, K))
+    in_tracks = sort_tracks(np.zeros(3, int), np.arange(3))
+    observed, *_ = lay_out(soft.astype(np.float32), np.ones(3, bool), in_tracks)
+    times, log_likelihood, _ = expect(observed, as_chain(own))
+    total, pairs, labelled = 0.0, 0.0, 0.0
+    for labels in itertools.product(range(K), repeat=3):
+        found = enumerated(labels, *own)
+        weight = np.exp(found[0]) * np.prod(soft[range(3), labels])
+        total += weight
+        pairs, labelled = pairs + weight * found[1], labelled + weight * found[2]
+    np.testing.assert_allclose(log_likelihood[0], np.log(total), rtol=1e-5)
+    np.testing.assert_allclose(times.pairs[..., 0], pairs / total, rtol=1e-4)
+    np.testing.assert_allclose(times.labelled[..., 0], labelled / total, rtol=1e-4)
+    many = jnp.tile(observed.evidence, (1, 1, 500))
+    parts = [jnp.tile(part, (1, 500)) for part in observed[1:]]
+    number = float(parts[1].sum()) / 3
+    drawn = draw(
+        observed._replace(evidence=many, first=parts[0], real=parts[1], known=parts[2]),
+        as_chain(own), jax.random.key(1), soft=True,
+    )  # fmt: skip
+    error = 5 * np.sqrt(3 * number)
+    assert np.abs(drawn.labelled[..., 0] - number * labelled / total).max() < error
+    assert np.abs(drawn.pairs[..., 0] - number * pairs / total).max() < error
+
+
 def test_long_tracks_do_not_underflow():
     number = 20_000
     labels = np.random.default_rng(0).integers(0, K, number)
