@@ -13,11 +13,11 @@ times the share of neighbors that no other Si blocks, as the simulator has it (0
 
 Labels are wrong by a matrix that is given ("known") or not ("learnt"); or they are
 those of a linear classifier, trained on another movie, that looks at the noisy images,
-so that the images' own confusion counts: its labels, the confusion learnt, or its
-probabilities. "Counted": transitions over time, with gamma intervals, of the same
-labels. Inside: share of rates within their 90 % interval, with its binomial error;
-worst: of four batches of five simulations. Off: root mean square of ln(rate / truth),
-of rates with five expected transitions or more.
+so that the images' own confusion counts: its labels or its probabilities, the matrix
+learnt, or its probabilities taken at their word ("believed"). "Counted": transitions
+over time, with gamma intervals, of the same labels. Inside: share of rates within their
+90 % interval, with its binomial error; worst: of four batches of five simulations. Off:
+root mean square of ln(rate / truth), of rates with five expected transitions or more.
 """
 
 import argparse
@@ -104,6 +104,8 @@ def movie_rows(number: int, num_frames: int) -> Iterator[dict]:
         score(scores, "images, labels", rates, states, seen, seed)
         seen = {"labels": soft, **own}
         score(scores, "images, probabilities", rates, states, seen, seed)
+        believed = {"confusion": np.eye(3)}
+        score(scores, "images, believed", rates, states, seen, seed, **believed)
     yield from summary("graphene", scores)
 
 
