@@ -5,12 +5,12 @@ import threading
 import weakref
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from jaxrvae._checks import DataError
-from jaxrvae.data.read.axes import layout, picker
+from jaxrvae.data.read.axes import Layout, layout, picker
 from jaxrvae.data.read.images import (
     Opened,
     choose,
@@ -121,47 +121,91 @@ def _numpy_error(path: Path, error: Exception) -> str:
 
 
 def open_tif(path: Path, channel: int | str | None) -> Opened:
-    """The first series of a TIFF; colour samples and channel axes are channels."""
+    """Images of a TIFF; colour samples and channel axes are channels.
+
+    Those of its first series and of all others whose images have the same shape and
+    type, in order: a movie written page by page has a series a page. Thumbnails and
+    levels of a pyramid, which differ in shape, are left out.
+    """
     import tifffile
 
     _check_pages(path)
     try:
         with tifffile.TiffFile(path) as tif:
-            series = tif.series[0]
-            axes, shape, dtype = series.axes, series.shape, series.dtype
-            num_pages, offset = len(series.pages), series.dataoffset
-            stored = np.dtype(dtype or "u1").newbyteorder(tif.byteorder)
+            if tif.series[0].dtype is None:
+                raise DataError(
+                    f"{path}: expected numbers; got a TIFF without a pixel type."
+                )
+            dtype = np.dtype(tif.series[0].dtype)
+            stored = dtype.newbyteorder(tif.byteorder)
+            stacks = _stacks(path, tif)
             pixel_size = _tif_pixel_size(path, tif)
             metadata = described(_tif_metadata(tif))
     except (tifffile.TiffFileError, ValueError, IndexError, OSError) as error:
         if isinstance(error, DataError):
             raise
         raise DataError(unreadable(path, error)) from error
-    if dtype is None:
-        raise DataError(f"{path}: expected numbers; got a TIFF without a pixel type.")
-    if "Y" not in axes or "X" not in axes:
-        raise DataError(f"{path}: expected an image; got a TIFF with axes {axes}.")
-    where = layout(path, axes, shape)
-    fits(path, where.shape, np.dtype(dtype))
-    paged = where.shape == tuple(shape) and num_pages == shape[0] > 1
+    ends = np.cumsum([stack.num_frames for stack in stacks])
+    shape = stacks[0].where.shape
+    if len(stacks) > 1:
+        shape = (int(ends[-1]), *stacks[0].image)
+    fits(path, shape, dtype)
+    pages = _Pages(path)
 
-    if offset is not None:  # one run of bytes
+    def load(index: int) -> np.ndarray:
+        which = int(np.searchsorted(ends, index, side="right"))
+        stack, at = stacks[which], index - int(ends[which]) + stacks[which].num_frames
+        if stack.offset is not None:  # one run of bytes
+            array = np.memmap(path, stored, "r", stack.offset, stack.shape)
+            return np.array(picker(array, stack.where)(at))
+        if stack.paged:
+            return pages.read(stack.series, at)
+        return picker(pages.read(stack.series, None), stack.where)(at)
 
-        def load(index: int) -> np.ndarray:
-            array = np.memmap(path, stored, "r", offset, tuple(shape))
-            return np.array(picker(array, where)(index))
+    return opened(path, shape, dtype, load, channel, pixel_size, metadata)
 
-    else:
-        pages = _Pages(path)
 
-        def load(index: int) -> np.ndarray:
-            if paged:
-                return pages.read(index)
-            return picker(pages.read(None), where)(index)
+class _Stack(NamedTuple):
+    """A series of a TIFF: its number, shape, axes, and where its pixels lie.
 
-    return opened(
-        path, where.shape, np.dtype(dtype), load, channel, pixel_size, metadata
-    )
+    `offset` is that of its one run of bytes, or None; `paged`: a page is a frame.
+    """
+
+    series: int
+    shape: tuple[int, ...]
+    where: Layout
+    offset: int | None
+    paged: bool
+
+    @property
+    def image(self) -> tuple[int, ...]:
+        """(row, col[, channel]) of a frame."""
+        shape = self.where.shape
+        return shape[-2:] if len(shape) < 4 else shape[1:]
+
+    @property
+    def num_frames(self) -> int:
+        """One for an image alone."""
+        return 1 if len(self.where.shape) == 2 else self.where.shape[0]
+
+
+def _stacks(path: Path, tif: Any) -> list[_Stack]:
+    """The first series, and all others of such images."""
+    stacks: list[_Stack] = []
+    for number, series in enumerate(tif.series):
+        axes, shape = series.axes, tuple(series.shape)
+        if "Y" not in axes or "X" not in axes:
+            if stacks:
+                continue
+            raise DataError(f"{path}: expected an image; got a TIFF with axes {axes}.")
+        if stacks and series.dtype != tif.series[0].dtype:
+            continue
+        where = layout(path, axes, shape)
+        paged = where.shape == shape and len(series.pages) == shape[0] > 1
+        stack = _Stack(number, shape, where, series.dataoffset, paged)
+        if not stacks or stack.image == stacks[0].image:
+            stacks.append(stack)
+    return stacks
 
 
 class _Pages:
@@ -171,18 +215,18 @@ class _Pages:
         self._path, self._file = path, None
         self._lock = threading.Lock()
 
-    def read(self, index: int | None) -> np.ndarray:
-        """One page, or None: the whole series."""
+    def read(self, series: int, index: int | None) -> np.ndarray:
+        """One page of a series, or None: the whole of it."""
         import tifffile
 
         with self._lock:
             if self._file is None:
                 self._file = tifffile.TiffFile(self._path)
                 weakref.finalize(self, self._file.close)
-            series = self._file.series[0]
-            for page in series.pages if index is None else [series.pages[index]]:
+            stack = self._file.series[series]
+            for page in stack.pages if index is None else [stack.pages[index]]:
                 _check_strips(self._path, page)
-            return np.asarray(series.asarray(key=index))
+            return np.asarray(stack.asarray(key=index))
 
 
 def _check_pages(path: Path) -> None:

@@ -67,6 +67,14 @@ def write_tif(path, movie):
     tifffile.imwrite(path, movie, ome=True, metadata=stated, compression="zlib")
 
 
+def write_paged_tif(path, movie):
+    """A series a page."""
+    with tifffile.TiffWriter(path) as file:
+        for image in movie:
+            stated = {"resolution": (1e7 / SIZE,) * 2, "resolutionunit": "CENTIMETER"}
+            file.write(image, contiguous=False, compression="zlib", **stated)
+
+
 def write_hdf5(path, movie):
     with h5py.File(path, "w") as file:
         file.create_dataset("image_data", data=movie, chunks=(1, *movie.shape[1:]))
@@ -331,6 +339,7 @@ def write_gwy(path, movie):
 
 MOVIES = {  # frames of one channel
     "a.npy": write_npy, "a.npz": write_npz, "a.ome.tif": write_tif,
+    "paged.tif": write_paged_tif,
     "a.hdf5": write_hdf5, "a.dm3": write_dm, "a.dm4": write_dm, "ncem.emd": write_emd,
     "velox.emd": write_velox, "a.ser": write_ser, "a.mrc": write_mrc,
     "a.hspy": write_hspy, "a.zspy": write_zspy, "a.zarr": write_zarr,

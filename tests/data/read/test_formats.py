@@ -9,8 +9,8 @@ from jaxrvae import DataError
 from jaxrvae.data.read import FORMATS, read
 
 MOVIES = [
-    "a.npy", "a.npz", "a.ome.tif", "a.hdf5", "a.dm3", "a.dm4", "ncem.emd", "velox.emd",
-    "a.ser", "a.mrc", "a.hspy", "a.zspy", "a.zarr",
+    "a.npy", "a.npz", "a.ome.tif", "paged.tif", "a.hdf5", "a.dm3", "a.dm4", "ncem.emd",
+    "velox.emd", "a.ser", "a.mrc", "a.hspy", "a.zspy", "a.zarr",
 ]  # fmt: skip
 CHANNELS = ["nsid.h5", "usid.h5", "a.ibw", "a.sxm", "a.gwy"]
 UNSCALED = ("a.npy", "a.npz")
