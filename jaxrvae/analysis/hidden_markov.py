@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from jaxrvae._typing import Array, Float, Int, PRNGKey
 
 LEAST = 1e-30  # of a likelihood: what has less cannot be
+MOST_WRITTEN = 8  # states: sums over them are written out, for one loop over the lanes
 
 
 class Observed(NamedTuple):
@@ -145,6 +146,8 @@ def _row(
 ) -> Float[Array, "cls chain lane"]:
     """The states' rows of a matrix, without a table's gathers."""
     k = len(matrix)
+    if k > MOST_WRITTEN:
+        return _mix(matrix, jax.nn.one_hot(state, k, axis=0))
     rows = []
     for j in range(k):
         row = jnp.broadcast_to(matrix[0, j][:, None], state.shape)
@@ -199,7 +202,9 @@ def _filter(
 def _mix(
     matrix: Float[Array, "cls cls chain"], values: Float[Array, "cls chain lane"]
 ) -> Float[Array, "cls chain lane"]:
-    """Sums over the first axis; written out, it becomes one loop over the lanes."""
+    """Sums over the first axis."""
+    if len(matrix) > MOST_WRITTEN:
+        return jnp.einsum("ijc,icl->jcl", matrix, values)
     rows = range(len(matrix))
     return jnp.stack(
         [sum(matrix[i, j][:, None] * values[i] for i in rows) for j in rows]

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxrvae.analysis import hidden_markov
 from jaxrvae.analysis.hidden_markov import Chain, draw, expect
 from jaxrvae.analysis.jumps import propagate
 from jaxrvae.analysis.lanes import lay_out, sort_tracks
@@ -145,6 +146,19 @@ def test_soft_evidence_is_a_mixture_of_labels():
     error = 5 * np.sqrt(3 * number)
     assert np.abs(drawn.labelled[..., 0] - number * labelled / total).max() < error
     assert np.abs(drawn.pairs[..., 0] - number * pairs / total).max() < error
+
+
+def test_sums_of_many_states_are_the_same(monkeypatch):
+    tracks, frames, labels = np.array(TABLE).T
+    observed, *_ = laid_out(labels, tracks, frames)
+    chain = as_chain(parameters(0), parameters(1))
+    written = expect(observed, chain), draw(observed, chain, jax.random.key(3))
+    monkeypatch.setattr(hidden_markov, "MOST_WRITTEN", 1)
+    jax.clear_caches()
+    summed = expect(observed, chain), draw(observed, chain, jax.random.key(3))
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), written, summed
+    )
 
 
 def test_long_tracks_do_not_underflow():
