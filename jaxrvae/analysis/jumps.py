@@ -88,7 +88,8 @@ def draw_jumps(
     weights = np.stack(powers, axis=-1) * np.array(chance)
     events = rng.multinomial(pairs, _shares(weights))
     jumps, left = np.zeros_like(pairs), np.zeros_like(pairs)
-    for n in range(int(np.flatnonzero(events.any(_but_last(events)))[-1]), 0, -1):
+    seen = np.flatnonzero(events.any(tuple(range(events.ndim - 1))))
+    for n in range(int(seen.max(initial=0)), 0, -1):
         left = left + events[..., n]  # by state now and at the end, with n events to go
         ways = event[..., :, None, :] * powers[n - 1].swapaxes(-2, -1)[..., None, :, :]
         took = rng.multinomial(left, _shares(ways))  # by state now, at the end, next
@@ -103,25 +104,54 @@ def draw_rates(
     stays: Int[ndarray, "*draw cls"],
     bound: Number,
     allowed: Bool[ndarray, "cls cls"],
-    prior: GammaPrior,
+    shape: Number,
     rng: np.random.Generator,
 ) -> Float[ndarray, "*draw cls cls"]:
     """Rates given jumps and stays, none of the states left faster than the bound.
 
-    The rate out of a state, over the bound, is a beta variable tilted by the prior's
-    time; how it is shared out is a Dirichlet one. Both are drawn exactly.
+    The rate out of a state, over the bound, is a beta variable; how it is shared out is
+    a Dirichlet one.
+
+    Args:
+        jumps: From `draw_jumps`.
+        stays: From there too.
+        bound: Events a unit of time.
+        allowed: Which jumps may happen.
+        shape: Jumps of each kind as if seen before.
+        rng: Draws.
     """
-    shapes = (jumps + prior.shape) * allowed
+    shapes = (jumps + shape) * allowed
     total = shapes.sum(-1)
-    share, open_ = np.zeros(total.shape), total > 0
-    while open_.any():
-        tried = rng.beta(total[open_], stays[open_] + 1.0)
-        kept = rng.random(tried.shape) < np.exp(-prior.time * bound * tried)
-        share[open_] = np.where(kept, tried, share[open_])
-        open_[open_] = ~kept
+    share = np.where(total > 0, rng.beta(np.maximum(total, shape), stays + 1.0), 0.0)
     parts = np.where(allowed, rng.standard_gamma(shapes), 0.0)
     rates = bound * share[..., None] * _shares(parts) * allowed
     return rates - rates.sum(-1)[..., None] * np.eye(jumps.shape[-1])
+
+
+def redraw(
+    rates: Float[ndarray, "*draw cls cls"],
+    bound: Number,
+    pairs: Int[ndarray, "*draw cls cls"],
+    allowed: Bool[ndarray, "cls cls"],
+    prior: GammaPrior,
+    rng: np.random.Generator,
+) -> tuple[Float[ndarray, "*draw cls cls"], Int[ndarray, "*draw cls cls"]]:
+    """Jumps given the last rates, and rates given these jumps; rates come first.
+
+    The prior's time is one without jumps: what comes in it are stays.
+
+    Args:
+        rates: The last ones.
+        bound: Events a unit of time; rates out of a state are below.
+        pairs: How often the second state was seen a unit of time after the first.
+        allowed: Which jumps may happen.
+        prior: Of the rates.
+        rng: Draws.
+    """
+    jumps, stays = draw_jumps(rates, bound, pairs, rng)
+    out = -np.diagonal(rates, axis1=-2, axis2=-1)
+    before = rng.poisson(prior.time * np.maximum(bound - out, 0.0))
+    return draw_rates(jumps, stays + before, bound, allowed, prior.shape, rng), jumps
 
 
 def stationary_shares(
@@ -140,10 +170,6 @@ def stationary_shares(
     shares = np.linalg.pinv(equations)[..., -1]  # right sides: zeros, and a one
     shares = np.maximum(shares, 0.0)
     return shares / shares.sum(-1, keepdims=True)
-
-
-def _but_last(values: ndarray) -> tuple[int, ...]:
-    return tuple(range(values.ndim - 1))
 
 
 def _shares(weights: Float[ndarray, "*state way"]) -> Float[ndarray, "*state way"]:

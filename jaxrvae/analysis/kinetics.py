@@ -16,10 +16,9 @@ from jaxrvae._typing import Bool, Float, Int, Number, PRNGKey, ndarray
 from jaxrvae.analysis.hidden_markov import Chain, Observed, Times, draw, expect
 from jaxrvae.analysis.jumps import (
     GammaPrior,
-    draw_jumps,
-    draw_rates,
     expected_jumps,
     propagate,
+    redraw,
 )
 
 MOST_STEPS = 100  # of expectation-maximization
@@ -171,8 +170,7 @@ def _redraw_rates(
     """Rates and jumps given how often states follow each other."""
     kept = []
     for _ in range(INNER):
-        jumps, stays = draw_jumps(rates, bound, pairs, rng)
-        rates = draw_rates(jumps, stays, bound, prior.allowed, prior.rate, rng)
+        rates, jumps = redraw(rates, bound, pairs, prior.allowed, prior.rate, rng)
         kept.append((rates, jumps))
     return np.stack([r for r, _ in kept]), np.stack([j for _, j in kept])
 

@@ -287,7 +287,7 @@ def _summary(found: Draws, unit: float) -> dict[str, Any]:
     never = (found.jumps == 0).mean((0, 1)) > ENDS[0]
     interval[0, never & ~np.eye(k, dtype=bool)] = 0.0
     shares = stationary_shares(draws)
-    out = -np.diagonal(draws, axis1=1, axis2=2)
+    out = np.quantile(-np.diagonal(draws, axis1=1, axis2=2), (0.5, *ENDS[::-1]), axis=0)
     times = np.divide(1, out, out=np.full_like(out, np.inf), where=out > 0)
     off = by_chain[..., ~np.eye(k, dtype=bool)]
     moving = off.std((0, 1)) > 0
@@ -298,8 +298,8 @@ def _summary(found: Draws, unit: float) -> dict[str, Any]:
         "rates_interval": interval,
         "stationary": shares.mean(0),
         "stationary_interval": np.quantile(shares, ENDS, axis=0),
-        "lifetimes": np.quantile(times, 0.5, axis=0),
-        "lifetimes_interval": np.quantile(times, ENDS, axis=0, method="nearest"),
+        "lifetimes": times[0],
+        "lifetimes_interval": times[1:],
         "confusion": found.confusion.mean((0, 1)),
         "draws": draws,
         "effective": float(np.min(effective)),

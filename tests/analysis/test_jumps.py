@@ -7,6 +7,7 @@ from jaxrvae.analysis.jumps import (
     draw_rates,
     expected_jumps,
     propagate,
+    redraw,
     stationary_shares,
 )
 
@@ -74,29 +75,45 @@ def test_drawn_jumps_come_as_often_as_expected(bound):
 
 def test_drawn_rates_have_the_moments_of_their_density():
     rng = np.random.default_rng(1)
-    bound, prior = 3.0, GammaPrior()
+    bound, before = 3.0, 0.5
     jumps = np.array([[0, 4, 0], [9, 0, 2], [0, 0, 0]])
     stays = np.array([20, 300, 0])
     allowed = np.array([[0, 1, 1], [1, 0, 1], [1, 0, 0]], bool)
     number = 20_000
     rates = draw_rates(
         np.tile(jumps, (number, 1, 1)), np.tile(stays, (number, 1)), bound, allowed,
-        prior, rng,
+        before, rng,
     )  # fmt: skip
     np.testing.assert_allclose(rates.sum(2), 0, atol=1e-12)
     assert (rates[:, ~allowed & ~np.eye(3, dtype=bool)] == 0).all()
     share = (np.arange(200_000) + 0.5) / 200_000
     for i in range(3):
-        shape = (jumps[i] + prior.shape)[allowed[i]].sum()
+        shape = (jumps[i] + before)[allowed[i]].sum()
         log_density = (shape - 1) * np.log(share) + stays[i] * np.log1p(-share)
-        log_density -= prior.time * bound * share
         density = np.exp(log_density - log_density.max())
         mean = bound * (share * density).sum() / density.sum()
         out = -rates[:, i, i]
         assert abs(out.mean() - mean) < 5 * out.std() / np.sqrt(number)
-    parts = (jumps[1] + prior.shape)[[0, 2]]
+    parts = (jumps[1] + before)[[0, 2]]
     share = rates[:, 1, 0] / -rates[:, 1, 1]
     assert abs(share.mean() - parts[0] / parts.sum()) < 5 * share.std() / number**0.5
+
+
+def test_without_data_the_prior_is_drawn():
+    """Of a state that is never seen."""
+    from scipy.stats import gamma
+
+    rng, prior, bound, k = np.random.default_rng(5), GammaPrior(), 10.0, 8
+    allowed = ~np.eye(k, dtype=bool)
+    rates, kept = np.tile((allowed - 7 * np.eye(k)) / 4, (200, 1, 1)), []
+    for sweep in range(60):
+        rates, _ = redraw(rates, bound, np.zeros_like(rates, int), allowed, prior, rng)
+        if sweep >= 10 and sweep % 5 == 0:
+            kept.append(-np.diagonal(rates, axis1=1, axis2=2))
+    out = np.concatenate(kept).ravel()
+    total = gamma(7 * prior.shape, scale=1 / prior.time)  # a sum of seven
+    below = np.mean(out < total.median())
+    assert abs(below - 0.5 / total.cdf(bound)) < 5 * np.sqrt(0.25 / len(out))
 
 
 @pytest.mark.slow
@@ -111,8 +128,7 @@ def test_rates_are_drawn_from_their_posterior():
     pairs = rng.multinomial(60, propagate(truth))
     rates, ranks = truth, np.zeros((tries, k, k))
     for sweep in range(20 + 49 * thin):
-        jumps, stays = draw_jumps(rates, bound, pairs, rng)
-        rates = draw_rates(jumps, stays, bound, allowed, prior, rng)
+        rates, _ = redraw(rates, bound, pairs, allowed, prior, rng)
         if sweep >= 20 and sweep % thin == 0:
             ranks += rates < truth
     assert ranks.max() <= 49

@@ -228,6 +228,23 @@ def test_rows_without_track_keep_their_labels():
     assert found.probabilities.shape == (7, 3)
 
 
+def test_a_state_that_is_never_left_lasts_for_ever():
+    labels = np.tile(np.repeat([0, 1], 20), 4)
+    rows = np.arange(160)
+    found = find_transitions(
+        labels,
+        rows // 40,
+        rows % 40,
+        allowed=np.array([[0, 1], [0, 0]]),
+        num_samples=40,
+    )
+    assert found.lifetimes[1] == np.inf
+    assert (found.lifetimes_interval[:, 1] == np.inf).all()
+    low, high = found.lifetimes_interval[:, 0]
+    assert low < found.lifetimes[0] < high < np.inf
+    np.testing.assert_allclose(found.stationary, [0, 1], atol=1e-9)
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
