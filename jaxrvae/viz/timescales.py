@@ -46,7 +46,8 @@ def draw_timescales(
                 ends = own[[f"{name}_low", f"{name}_high"]].to_numpy().T
                 axis.errorbar(
                     own["time"].to_numpy() * side, middle, np.abs(ends - middle),
-                    fmt="o", color=color, mfc=fill, ms=5, lw=1.4 if name == "hidden" else 0.8,
+                    fmt="o", color=color, mfc=fill, ms=5,
+                    lw=1.4 if name == "hidden" else 0.8,
                     ls="-" if name == "hidden" else ":", elinewidth=1.0,
                     label=f"process {process}" if name == "hidden" else None,
                 )  # fmt: skip
