@@ -23,7 +23,7 @@ from jaxrvae.analysis.jumps import (
 
 MOST_STEPS = 100  # of expectation-maximization
 ENOUGH = 0.01  # nats: a step that gains less is the last
-NEWTON = 3  # updates of the rates a step
+UPDATES = 3  # of the rates in a step of it
 INNER = 5  # draws of the rates for each draw of the states
 FASTEST = 12.0  # events a unit of time; a state left faster cannot be told
 START = 0.5  # as many tracks more are taken to start in each state
@@ -212,7 +212,7 @@ def _counts(times: Times) -> Counts:
 
 def _maximize(times: Counts, now: Parameters, prior: Prior) -> Parameters:
     rates = now.rates
-    for _ in range(NEWTON):
+    for _ in range(UPDATES):
         jumps, dwell = expected_jumps(rates, times.pairs)
         shape = jumps + prior.rate.shape
         rates = np.where(prior.allowed, shape / (dwell + prior.rate.time)[:, None], 0.0)
