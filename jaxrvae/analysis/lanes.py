@@ -123,12 +123,12 @@ def lay_out(
 
 
 def coarse(number: int) -> int:
-    """The number or up to an eighth more, so that few shapes are compiled.
+    """The number or an eighth more, in steps of 8 at least: few shapes are compiled.
 
     >>> coarse(7), coarse(100), coarse(1001)
-    (7, 104, 1024)
+    (8, 104, 1024)
     """
-    step = 2 ** max(number.bit_length() - 4, 0)
+    step = 2 ** max(number.bit_length() - 4, 3)
     return -(-number // step) * step
 
 

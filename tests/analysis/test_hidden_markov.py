@@ -91,6 +91,7 @@ def test_sums_over_all_ways():
             np.testing.assert_allclose(mine, truth, atol=2e-6)
 
 
+@pytest.mark.slow
 def test_draws_come_as_often_as_expected():
     copies = 2000
     table = np.array(TABLE)
@@ -148,6 +149,7 @@ def test_soft_evidence_is_a_mixture_of_labels():
     assert np.abs(drawn.pairs[..., 0] - number * pairs / total).max() < error
 
 
+@pytest.mark.slow
 def test_sums_of_many_states_are_the_same(monkeypatch):
     tracks, frames, labels = np.array(TABLE).T
     observed, *_ = laid_out(labels, tracks, frames)

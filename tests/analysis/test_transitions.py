@@ -220,6 +220,7 @@ def test_probabilities_that_are_too_sure_are_not_believed():
     assert wrong_by(learnt) < 5 < wrong_by(believed)
 
 
+@pytest.mark.slow
 def test_rows_without_track_keep_their_labels():
     labels = np.array([0, 0, 1, 1, 1, -1, 2])
     tracks = np.array([4, 4, 4, -1, 9, -1, -1])
