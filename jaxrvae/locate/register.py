@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,7 +19,20 @@ ROUNDS = 10  # of windows that move with the scene; three are usual
 LEAKS = 1e-5  # of the strongest power is in all frequencies: the window's
 SETTLED = 0.002  # pixels
 BOX = 3  # frequencies along an axis over which power is averaged
+BLOCKS = 16  # along an axis, into which the field is cut to tell errors
+LOBE = 2.0  # pixels from a peak, within which another is taken for the same
 SURE = 4.0  # standard errors above noise from which on a frequency is used
+
+
+class Peak(NamedTuple):
+    """A whole step (x, y); by how much its log-posterior is above the next peak's.
+
+    `distance` is that peak's, pixels. Both are infinite where there is none.
+    """
+
+    step: np.ndarray
+    margin: float
+    distance: float
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -80,10 +94,20 @@ class Register:
     ) -> Float[np.ndarray, "2"]:
         """The whole step (x, y) of greatest posterior probability, from spectra.
 
-        The likelihood is that of two noisy views of one scene where the windows
-        overlap and of two scenes elsewhere, so that long steps are hardly held back by
-        what leaves the window; the prior is normal about `expected`,
-        with a standard deviation of 2 % of the shorter side unless given.
+        The prior is normal about `expected`, with a standard deviation of 2 % of the
+        shorter side unless given.
+        """
+        likelihood = self.likelihood(first, second)
+        return self.likeliest(likelihood, expected, expected, spread).step
+
+    def likelihood(
+        self, first: np.ndarray, second: np.ndarray
+    ) -> Float[np.ndarray, "height width"]:
+        """Its logarithm for every whole step, the step 0 in the corner, from spectra.
+
+        It is that of two noisy views of one scene where the windows overlap and of two
+        scenes elsewhere, so that long steps are hardly held back by what leaves the
+        window.
         """
         cross = np.conj(first) * second * self.weight
         overlap = np.fft.irfft2(
@@ -91,14 +115,34 @@ class Register:
         )
         likelihood = np.fft.irfft2(cross, self.shape) * np.prod(self.shape)
         likelihood -= self.cost * overlap / overlap[0, 0]
+        return likelihood * self.independent()
+
+    def likeliest(
+        self,
+        likelihood: np.ndarray,
+        expected: np.ndarray,
+        middle: np.ndarray,
+        spread: float | None = None,
+    ) -> "Peak":
+        """The step within the longest of `expected`, by a prior about `middle`."""
+        from scipy.ndimage import maximum_filter
+
         dy = np.fft.fftfreq(self.shape[0], 1 / self.shape[0])[:, None]
         dx = np.fft.fftfreq(self.shape[1], 1 / self.shape[1])[None]
-        away = (dx - expected[0]) ** 2 + (dy - expected[1]) ** 2
+        from_middle = (dx - middle[0]) ** 2 + (dy - middle[1]) ** 2
         spread = spread or PRIOR * min(self.shape)
-        score = likelihood * self.independent() - away / (2 * spread**2)
-        score[away > self.max_step**2] = -np.inf
+        score = likelihood - from_middle / (2 * spread**2)
+        far = (dx - expected[0]) ** 2 + (dy - expected[1]) ** 2 > self.max_step**2
+        score[far] = -np.inf
         row, column = np.unravel_index(int(score.argmax()), score.shape)
-        return np.array([dx[0, column], dy[row, 0]])
+        step, best = np.array([dx[0, column], dy[row, 0]]), float(score[row, column])
+        high = score == maximum_filter(score, 3, mode="wrap")
+        away = np.hypot(dx - step[0], dy - step[1])
+        rival = np.where(high & (away > LOBE), score, -np.inf)
+        place = np.unravel_index(int(rival.argmax()), rival.shape)
+        if np.isneginf(rival[place]):
+            return Peak(step, np.inf, np.inf)
+        return Peak(step, best - float(rival[place]), float(away[place]))
 
     def fine(
         self, first: np.ndarray, second: np.ndarray, step: np.ndarray
@@ -108,22 +152,69 @@ class Register:
         From images. The windows cover what both show and move with the scene, which
         would else be held back by them; so the step is found anew until it stays.
         """
-        kx, ky = self.waves
         error = np.inf
         for _ in range(ROUNDS):
-            low = np.maximum(0, -step[::-1]).tolist()
-            high = np.maximum(0, step[::-1]).tolist()
-            sides = np.maximum(np.array(self.shape) - low - high, 0)
-            if np.prod(sides) < LEAST_FIELD * np.prod(self.shape):
+            both = self._common(first, second, step)
+            if both is None:
                 return None
-            one = self.spectrum(first, self.window(low, high))
-            two = self.spectrum(second, self.window(high, low))
-            back = np.exp(1j * (kx * step[0] + ky * step[1])).astype(np.complex64)
-            change, error = self.climb(np.conj(one) * two * back)
+            change, error = self.climb(np.conj(both[0]) * both[1])
             step = step + change
             if np.abs(change).max() < max(SETTLED, 0.1 * error):
                 break
         return step, error
+
+    def _common(
+        self, first: np.ndarray, second: np.ndarray, step: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray] | None:
+        """Spectra of what both show, the second moved back; None where it is little."""
+        low = np.maximum(0, -step[::-1]).tolist()
+        high = np.maximum(0, step[::-1]).tolist()
+        sides = np.maximum(np.array(self.shape) - low - high, 0)
+        if np.prod(sides) < LEAST_FIELD * np.prod(self.shape):
+            return None
+        kx, ky = self.waves
+        one = self.spectrum(first, self.window(low, high))
+        two = self.spectrum(second, self.window(high, low))
+        back = np.exp(1j * (kx * step[0] + ky * step[1])).astype(np.complex64)
+        return one, two * back
+
+    def influences(
+        self,
+        first: np.ndarray,
+        second: np.ndarray,
+        step: np.ndarray,
+        place: np.ndarray,
+    ) -> Float[np.ndarray, "part 2"] | None:
+        """How far each block of the field pulls at the step found, pixels.
+
+        They sum to about 0. Noise and what changes are local, so that blocks some way
+        apart are independent, and those of one block may be compared between pairs:
+        blocks lie still on the sample, which is at `place` (x, y) in the first image.
+
+        A block's pull is the sum over its pixels of what the two images differ by,
+        times the slope of their weighted mean, over the likelihood's curvature.
+        """
+        both = self._common(first, second, step)
+        if both is None:
+            return None
+        mean, rest = both[0] + both[1], np.fft.irfft2(both[0] - both[1], self.shape)
+        waves, weight = self.waves, np.asarray(self.weight, np.float64)
+        cross = np.real(np.conj(both[0]) * both[1]) * weight * _twice(self.shape[1])
+        curvature = np.array(
+            [[np.sum(a * b * cross) for a in waves] for b in waves], float
+        )
+        if np.linalg.eigvalsh(curvature)[0] <= 0:
+            return None
+        rows, columns = (
+            np.floor((np.arange(side) - float(start)) * BLOCKS / side).astype(int)
+            for side, start in zip(self.shape, place[::-1], strict=True)
+        )
+        block = (rows % BLOCKS)[:, None] * BLOCKS + columns % BLOCKS
+        pulls = []
+        for wave in waves:
+            slope = np.fft.irfft2(0.5j * wave * weight * mean, self.shape)
+            pulls.append(np.bincount(block.ravel(), (rest * slope).ravel(), BLOCKS**2))
+        return np.linalg.solve(curvature, np.stack(pulls) * rest.size).T
 
     def climb(self, cross: np.ndarray) -> tuple[Float[np.ndarray, "2"], float]:
         """The likeliest step near 0 by Newton's method, and its standard error."""

@@ -6,7 +6,7 @@ from skimage.registration import phase_cross_correlation
 
 from jaxrvae import DataError
 from jaxrvae.data.containers import Frame, Frames
-from jaxrvae.locate.drift import Pair, consensus, find_drift
+from jaxrvae.locate.drift import Pair, consensus, find_drift, settled
 from jaxrvae.simulate.graphene import Scan, Sheet, simulate_graphene
 from jaxrvae.simulate.imaging import render_atoms
 
@@ -125,7 +125,7 @@ def test_consensus_errors_are_those_of_least_squares():
 
 def test_one_frame_does_not_drift():
     drift = find_drift(movie_of([scene()]))
-    assert drift.to_numpy().tolist() == [[0, 0, 0, 0]]
+    assert drift.to_numpy().tolist() == [[0, 0, 0, 0, 0]]
 
 
 def test_channels_by_name():
@@ -175,3 +175,111 @@ def test_steps_beyond_the_longest_are_not_sought():
     images = windows(scene(), [(0, 0), (14, 3)])
     assert pd.Series(found(images)[1]).round(1).tolist() == [14, 3]
     assert np.abs(found(images, max_step=5.0)[1]).max() < 8
+
+
+def lattice(seed, changed=0.1):
+    """Eight frames of 20 x 20 atoms, 10 pixels apart, some of which move anew."""
+    rng = np.random.default_rng(seed)
+    rows, columns = np.mgrid[-3:24, -3:24].reshape(2, -1)
+    atoms = np.stack([columns, rows], axis=1) * 10.0
+    steps = np.cumsum(rng.normal(0, 1.5, (8, 2)), axis=0)
+    steps -= steps[0]
+    images = []
+    for step in steps:
+        here, moves = atoms + step, rng.random(len(atoms)) < changed
+        here[moves] += rng.normal(0, 7, (moves.sum(), 2))
+        mean = render_atoms(here, np.full(len(atoms), 100.0), 2.5, (200, 200)) + 20
+        images.append(rng.poisson(mean))
+    return images, steps
+
+
+@pytest.mark.parametrize("seed", [2, 3])
+def test_a_step_of_half_a_lattice_vector_is_told_by_pairs_farther_apart(seed):
+    """The longest step, alone, is as likely as another."""
+    images, steps = lattice(seed)
+    drift = find_drift(movie_of(images))
+    assert np.abs(drift[["x", "y"]] - steps).to_numpy().max() < 0.5
+    longest = 1 + np.hypot(*np.diff(steps, axis=0).T).argmax()
+    both = find_drift(movie_of(images[longest - 1 : longest + 1]))
+    assert both["slip"].iloc[1] > 0.01
+
+
+def test_slips_are_told_by_the_surest_pairs():
+    """Frames two apart say that the step from 1 to 2 is not the 9 pixels it seems."""
+    step = np.array([1.0, 0])
+    pairs = [
+        Pair(first=0, second=1, step=step, error=0.1, margin=8.0, distance=10.0),
+        Pair(
+            first=1,
+            second=2,
+            step=np.array([-9.0, 0]),
+            error=0.1,
+            margin=0.2,
+            distance=10.0,
+        ),
+        Pair(first=2, second=3, step=step, error=0.1, margin=8.0, distance=10.0),
+        Pair(first=0, second=2, step=2 * step, error=0.1, margin=3.0, distance=10.0),
+        Pair(first=1, second=3, step=2 * step, error=0.1, margin=2.0, distance=10.0),
+    ]
+    kept, slip = settled(pairs, 4)
+    assert [(pair.first, pair.second) for pair in kept] == [
+        (0, 1),
+        (2, 3),
+        (0, 2),
+        (1, 3),
+    ]
+    certain = 1 / (1 + np.exp(-np.array([8.0, 3.0])))
+    np.testing.assert_allclose(
+        slip, [0, 1 - certain[0], 1 - certain[1], 1 - certain.prod()], atol=1e-12
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("noise", [0.3, 1.0])
+def test_errors_are_those_made(noise):
+    """RMS of what is wrong, in stated errors, over movies of ten frames.
+
+    Places of one movie share the first frame's error, so eight movies are some thirty
+    independent values: 13 %, and as much for errors told from a few dozen parts.
+    """
+    wrong = []
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        whole = scene(200, 3.0, seed)
+        whole /= whole.std()
+        steps = np.cumsum(rng.normal(0, 2, (10, 2)), axis=0)
+        steps -= steps[0]
+        images = [
+            shift(whole, s[::-1], order=5)[30:158, 30:158]
+            + rng.normal(0, noise, (128, 128))
+            for s in steps
+        ]
+        drift = find_drift(movie_of(images))
+        assert (drift["slip"] < 0.01).all()
+        away = drift[["x", "y"]].to_numpy() - steps
+        wrong.append(away[1:] / drift["error"].to_numpy()[1:, None])
+    assert 0.8 < np.sqrt(np.mean(np.square(wrong))) < 1.25
+
+
+def test_poled_frames_have_a_shorter_longest_step():
+    """A tenth of 96 pixels: contrast that turned over fits far away by chance."""
+    images = windows(scene(), [(0, 0), (14, 3)])
+    both = [np.stack([image, image], axis=-1) for image in images]
+    movie = movie_of(both, channels=("Height", "AmplitudeRetrace"))
+    assert np.hypot(*find_drift(movie)[["x", "y"]].iloc[1]) < 9.6 + 3
+    other = find_drift(movie_of(both, channels=("HAADF", "BF")))
+    np.testing.assert_allclose(other[["x", "y"]].iloc[1], [14, 3], atol=1e-3)
+
+
+def test_the_real_poled_series_needs_no_longest_step(shared_data):
+    """As with 15 pixels, which a person chose."""
+    from benchmarks.drift import _channels
+
+    files = sorted((shared_data / "pfm" / "nsid").glob("PZT_final000[1-3].h5"))
+    names = ("AmplitudeRetrace", "PhaseRetrace")
+    movie = movie_of([_channels(path, names) for path in files], channels=names)
+    for name in names:
+        drift = find_drift(movie, channel=name)
+        chosen = find_drift(movie, channel=name, max_step=15)
+        np.testing.assert_allclose(drift[["x", "y"]], chosen[["x", "y"]], atol=0.01)
+        assert np.abs(drift[["x", "y"]]).to_numpy().max() < 6
