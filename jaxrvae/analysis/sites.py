@@ -74,11 +74,12 @@ def find_marks(
     from the walls, no nearer than the reach: a wall that waits is no mark. The mean of
     what is left is taken along the direction of content that varies most from place to
     place, against its scatter from frame to frame; towards the side of its longer tail,
-    as defects are few. Both polarities are then averaged over their frames.
+    as defects are few. Both polarities are then averaged over their frames. Where a
+    wall was within the reach all the time, the same is done of all frames.
 
     Returns:
-        In robust standard deviations over the places; zero where a place was never
-        three frames off walls.
+        In robust standard deviations over the places; zero where a place was in
+        neither polarity for three frames.
 
     Raises:
         DataError: Shapes that do not agree, or no place that walls are far from.
@@ -95,25 +96,14 @@ def find_marks(
         raise DataError(
             f"expected distances of the maps' {maps.shape[:3]}; got {distance.shape}."
         )
-    total, count = np.zeros((2, *maps.shape[1:3]))
-    for sign in (1, -1):
-        off = sign * distance > reach
-        frames = off.sum(0)
-        seen = frames >= FRAMES
-        if seen.sum() <= 2 * maps.shape[-1]:
-            continue
-        mark = _lasting(maps, distance, off & seen, float(reach))
-        total += np.where(seen, mark * frames, 0.0)
-        count += np.where(seen, frames, 0)
-    if not count.any():
+    off, seen = _marks(maps, distance, float(reach), float(reach))
+    on, known = _marks(maps, distance, float(reach), 0.0)
+    if not seen.any():
         raise DataError(
             f"expected places > {reach} off walls in >= {FRAMES} frames; got none. Take"
             " a smaller reach, or more frames."
         )
-    mean = total / np.maximum(count, 1)
-    middle = np.median(mean[count > 0])
-    scale = NORMAL * np.median(np.abs(mean[count > 0] - middle))
-    return np.where(count > 0, (mean - middle) / max(scale, 1e-30), 0.0)
+    return np.where(seen, off, np.where(known, on, 0.0))
 
 
 def longest_stay(
@@ -140,6 +130,32 @@ def usual_stay(stay: Int[ndarray, "row col"], among: Bool[ndarray, "row col"]) -
     """
     visited = among & (stay > 0)
     return float(np.median(stay[visited])) if visited.any() else 0.0
+
+
+def _marks(
+    maps: Float[ndarray, "frame row col latent"],
+    distance: Float[ndarray, "frame row col"],
+    reach: float,
+    margin: float,
+) -> tuple[Float[ndarray, "row col"], Bool[ndarray, "row col"]]:
+    """Marks from where no wall is nearer than the margin, and where there are any."""
+    total, count = np.zeros((2, *maps.shape[1:3]))
+    for sign in (1, -1):
+        off = sign * distance > margin
+        frames = off.sum(0)
+        seen = frames >= FRAMES
+        if seen.sum() <= 2 * maps.shape[-1]:
+            continue
+        mark = _lasting(maps, distance, off & seen, reach)
+        total += np.where(seen, mark * frames, 0.0)
+        count += np.where(seen, frames, 0)
+    there = count > 0
+    if not there.any():
+        return total, there
+    mean = total / np.maximum(count, 1)
+    middle = np.median(mean[there])
+    scale = NORMAL * np.median(np.abs(mean[there] - middle))
+    return (mean - middle) / max(scale, 1e-30), there
 
 
 def _lasting(
