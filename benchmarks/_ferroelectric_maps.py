@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SIDE = 2.6  # inches of a map
-PALE = 0.12  # of an angle where no wall is within the window
+NO_WALL = (0.71, 0.73, 0.75)  # where none is within half a window
 TITLES = (
     "polarity (red +), window",
     "content along polarity",
@@ -80,20 +80,14 @@ def _angle(axis: Any, frame: Any, walls: pd.DataFrame, own: Any, size: int) -> A
     y, x = np.meshgrid(own.y, own.x, indexing="ij")
     places = np.stack([x, y], axis=-1)
     near = KDTree(walls[["x", "y"]]).query(places)[0] < size / 2
-    axis.imshow(np.ones((1, 1, 3)), extent=_extent(own))  # white, under what is pale
+    under = np.full((1, 1, 3), NO_WALL)
+    axis.imshow(under, extent=_extent(own))
     shown = axis.imshow(
-        np.degrees(own.angle), cmap="twilight", vmin=-180, vmax=180,
-        extent=_extent(own), interpolation="nearest", alpha=np.where(near, 1.0, PALE),
+        np.where(near, np.degrees(own.angle), np.nan), cmap="twilight", vmin=-180,
+        vmax=180, extent=_extent(own), interpolation="nearest",
     )  # fmt: skip
     _finish(axis, frame, walls)
-    return _opaque(shown)
-
-
-def _opaque(shown: Any) -> Any:
-    """What a color bar is made of: the same colors, none of them pale."""
-    from matplotlib.cm import ScalarMappable
-
-    return ScalarMappable(norm=shown.norm, cmap=shown.cmap)
+    return shown
 
 
 def _finish(axis: Any, frame: Any, walls: pd.DataFrame) -> None:

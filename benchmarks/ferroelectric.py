@@ -19,7 +19,7 @@ window sizes one model (content dim 2, rotation) is fitted to windows anywhere i
 three scans; content and angle are then encoded densely, as maps. `follows` is the R2 of
 a content coordinate against the mean polarity within the window, by 20 steps of it: one
 coordinate is that mean, the other tells of stripes, walls and shapes, coarser with the
-window. The angle is shown where a wall is within half a window, pale elsewhere. Scans 2
+window. The angle is shown where a wall is within half a window, gray elsewhere. Scans 2
 and 3: ferroelectric_scan2.png, ferroelectric_scan3.png.
 """
 
