@@ -27,8 +27,12 @@ from jaxrvae.networks.unet import FACTOR, UNet
 WEIGHTS = Path(__file__).with_name("atom_net.npz")
 SPACING = 6.0  # pixels between neighbouring atoms, as the network sees them
 SIDES = 32  # sides are padded to multiples of it: few programs are compiled
+LOCAL = 9.0  # pixels that the network sees: over which contrast is made equal
 LEAST = 0.3  # of the map, where an atom is
 NOISY, SURE = 3.0, 8.0  # heights in standard errors: the network's place, the fit's
+FEWEST = 12  # atoms that tell how bright is usual
+BRIGHT = 3.0  # times the usual atom, above what is around
+PASSED, ALONE = 0.3, 0.55  # of the spacing: no atom so near; none beside it
 STRAY = 0.3  # of the spacing: no fit goes so far with reason
 
 
@@ -48,7 +52,7 @@ class AtomNet:
 
 def fresh_net(seed: int) -> tuple[Any, Any]:
     """The network's graph and its weights before training."""
-    return nnx.split(UNet(1, 2, rngs=nnx.Rngs(seed)), nnx.Param)
+    return nnx.split(UNet(2, 2, rngs=nnx.Rngs(seed)), nnx.Param)
 
 
 @functools.cache
@@ -66,8 +70,29 @@ def load_net(path: Path = WEIGHTS) -> AtomNet:
 def logits(
     graph: Any, params: Any, images: Float[Array, "batch height width"]
 ) -> Float[Array, "batch height width 2"]:
-    """The network's two maps, as log odds."""
-    return nnx.merge(graph, params)(images[..., None])
+    """The network's two maps, as log odds.
+
+    It sees the image and, beside it, the same with local mean and contrast made equal:
+    matter on the crystal hides neither.
+    """
+    mean = blurred(images)
+    flat = images - mean
+    even = flat / jnp.sqrt(blurred(jnp.square(flat)) + 1e-3)
+    return nnx.merge(graph, params)(jnp.stack([images, even], axis=-1))
+
+
+def blurred(
+    images: Float[Array, "batch height width"],
+) -> Float[Array, "batch height width"]:
+    """Means over `LOCAL` pixels around every one, of what lies within the image."""
+
+    def means(side: int) -> Array:
+        away = jnp.arange(side)[:, None] - jnp.arange(side)
+        weight = jnp.exp(-jnp.square(away / LOCAL) / 2)
+        return weight / weight.sum(1, keepdims=True)
+
+    height, width = images.shape[1:]
+    return means(height) @ images @ means(width).T
 
 
 def scaled(
@@ -126,6 +151,36 @@ def seek_by_net(
     return pd.DataFrame(columns)
 
 
+def with_bright(
+    seen: pd.DataFrame, image: Float[np.ndarray, "row col"], spacing: Number
+) -> pd.DataFrame:
+    """The network's atoms, and those several times as bright that it passed over.
+
+    It may see the lattice's own two sites where one heavy atom sits between them: those
+    are left out then. Their stated probabilities are of peaks that no noise makes.
+    """
+    from scipy.ndimage import gaussian_filter
+    from scipy.spatial import KDTree
+
+    if len(seen) < FEWEST:
+        return seen
+    around = gaussian_filter(image, spacing, mode="nearest")
+    xy = seen[["x", "y"]].to_numpy()
+    peaks = None
+    for share in (WIDTH_SHARE / 2, WIDTH_SHARE):  # sharp to tell neighbours apart
+        above = gaussian_filter(image, share * spacing, mode="nearest") - around
+        peaks = maxima(above, 0.5 * spacing) if peaks is None else peaks
+        peaks = peaks[value_at(above, peaks) > BRIGHT * np.median(value_at(above, xy))]
+    assert peaks is not None
+    if len(peaks):
+        peaks = peaks[KDTree(xy).query(peaks)[0] > PASSED * spacing]
+    if not len(peaks):
+        return seen
+    stays = KDTree(peaks).query(xy)[0] > ALONE * spacing
+    columns = {"x": peaks[:, 0], "y": peaks[:, 1], "confidence": 0.95, "heavy": 0.95}
+    return pd.concat([seen[stays], pd.DataFrame(columns)], ignore_index=True)
+
+
 def find_by_net(image: Float[np.ndarray, "row col"], spacing: Number) -> Found:
     """The network's atoms, with the heights and widths of a fit to the raw pixels.
 
@@ -135,7 +190,7 @@ def find_by_net(image: Float[np.ndarray, "row col"], spacing: Number) -> Found:
     """
     from scipy.ndimage import gaussian_filter
 
-    seen = seek_by_net(image, spacing)
+    seen = with_bright(seek_by_net(image, spacing), image, spacing)
     if seen.empty:
         return Found(seen, spacing)
     noise = noise_level(image)
@@ -151,7 +206,8 @@ def find_by_net(image: Float[np.ndarray, "row col"], spacing: Number) -> Found:
     sure = scores_of(fitted.params, on.noise)
     table["confidence"] = seen["confidence"]
     table["heavy"] = seen["heavy"]
-    weight = np.clip((sure - NOISY) / (SURE - NOISY), 0, 1)
+    # an error that is not known, of atoms that lie on one another, is a large one
+    weight = np.nan_to_num(np.clip((sure - NOISY) / (SURE - NOISY), 0, 1))
     own, last = table[["x", "y"]].to_numpy(), np.array(image.shape[::-1]) - 1
     astray = np.hypot(*(own - xy).T) >= STRAY * spacing
     outside = ((own < 0) | (own > last)).any(axis=1)

@@ -6,7 +6,7 @@ from flax import nnx
 
 from jaxrvae._typing import Array, Float
 
-WIDTHS = (16, 32, 48)  # channels, of the full grid, of half and of a quarter
+WIDTHS = (16, 32, 48, 64)  # channels, of the full grid, of half, and so on
 FACTOR = 2 ** (len(WIDTHS) - 1)  # sides are multiples of it
 
 
