@@ -1,4 +1,4 @@
-"""The command line: `jaxrvae demo | run | simulate | fit | encode | report | bench`."""
+"""The command line: `jaxrvae demo | run | simulate | fit | encode | pathways ...`."""
 
 import argparse
 import sys
@@ -172,6 +172,28 @@ def _add_report(verbs: Any, name: str) -> None:
     _add_quiet(parser)
 
 
+def _add_pathways(verbs: Any, name: str) -> None:
+    parser = _verb(
+        verbs,
+        name,
+        "states, transitions and ways between them, of a run or of a table of latents",
+        "jaxrvae pathways runs/mine",
+        _pathways,
+    )
+    parser.add_argument(
+        "source",
+        metavar="SOURCE",
+        help="a run's directory, whose report then shows them; or a csv or parquet with"
+        " content_0, content_1 ..., and frame and track if known",
+    )
+    parser.add_argument("--states", type=int, metavar="N", help="so many states")
+    parser.add_argument("--method", choices=["gmm", "dirichlet", "hdbscan"])
+    parser.add_argument("--dt", type=float, metavar="S", help="time between frames")
+    parser.add_argument("--seed", type=int, metavar="N")
+    parser.add_argument("--out", metavar="DIR", help="of a table: where results go")
+    _add_quiet(parser)
+
+
 def _add_bench(verbs: Any, name: str) -> None:
     parser = _verb(
         verbs,
@@ -189,6 +211,7 @@ _VERBS = {
     "simulate": _add_simulate,
     "fit": _add_fit,
     "encode": _add_encode,
+    "pathways": _add_pathways,
     "report": _add_report,
     "bench": _add_bench,
 }
@@ -293,6 +316,27 @@ def _report(options: argparse.Namespace) -> None:
         max_classes=options.max_classes,
         progress=not options.quiet,
     )
+
+
+def _pathways(options: argparse.Namespace) -> None:
+    from pathlib import Path
+
+    from jaxrvae.commands import write_pathways
+    from jaxrvae.config import PathwayConfig
+    from jaxrvae.pipeline import refresh
+
+    given = {"num_states": options.states, "method": options.method}
+    given |= {"dt": options.dt, "seed": options.seed}
+    given = {name: value for name, value in given.items() if value is not None}
+    how = PathwayConfig(find=True, **given)
+    if not Path(options.source).is_dir():
+        if options.out is None:
+            options.refuse("a table needs --out, where results go")
+        write_pathways(options.source, options.out, how)
+    elif options.out is not None:
+        options.refuse("--out is of a table; a run's results go into its directory")
+    else:
+        refresh(options.source, pathways=how, progress=not options.quiet)
 
 
 def _bench(options: argparse.Namespace) -> int:

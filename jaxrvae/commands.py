@@ -1,5 +1,6 @@
-"""What the command line offers beside a whole run: simulate, fit, encode."""
+"""What the command line offers beside a whole run: simulate, fit, encode, pathways."""
 
+import dataclasses
 import io
 import sys
 from collections.abc import Mapping, Sequence
@@ -9,8 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from jaxrvae._checks import DataError
-from jaxrvae.config import TrainingConfig, run_config
+from jaxrvae._checks import DataError, existing_file
+from jaxrvae.analysis.pathways import Pathways, find_pathways
+from jaxrvae.config import PathwayConfig, TrainingConfig, run_config
 from jaxrvae.data.containers import Frames
 from jaxrvae.data.read import read
 from jaxrvae.estimator import RVAE
@@ -96,3 +98,24 @@ def encode_files(
     else:
         write_bytes(out, latents.to_parquet(None))
     return latents
+
+
+def write_pathways(source: str | Path, out: str | Path, how: PathwayConfig) -> Pathways:
+    """Pathways of a table of latents, of any program's: tables and figures."""
+    from jaxrvae.viz.pathways import pathway_figures
+
+    source, out = existing_file(source), Path(out)
+    readers = {".csv": pd.read_csv, ".parquet": pd.read_parquet}
+    if source.suffix not in readers:
+        raise DataError(f"{source}: expected a run's directory, a .csv or a .parquet.")
+    options = dataclasses.asdict(how)
+    options.pop("find")
+    found = find_pathways(readers[source.suffix](source), **options)
+    out.mkdir(parents=True, exist_ok=True)
+    for name, table in {**found.tables(), "patches": found.table}.items():
+        write_atomically(out / f"{name}.csv", table.to_csv(index=False))
+    for name, figure in pathway_figures(found):
+        figure.savefig(out / f"{name}.png")
+    for note in found.notes.values():
+        sys.stderr.write(f"{note}\n")
+    return found

@@ -14,8 +14,10 @@ import pandas as pd
 
 from jaxrvae._checks import RunError, existing_file
 from jaxrvae.analysis.clusters import Classes, find_classes, find_groups
+from jaxrvae.analysis.pathways import find_pathways
 from jaxrvae.config import (
     ClassConfig,
+    PathwayConfig,
     RunConfig,
     WallConfig,
     as_run_config,
@@ -67,8 +69,9 @@ def run(
 
     The directory `config.out` then holds config.yaml, metrics.csv, checkpoints/,
     model.npz, positions.parquet, latents.parquet, classes.csv, figures/, report.html
-    and versions.json. Run again with the same settings, training goes on from the last
-    checkpoint and the rest is made afresh.
+    and versions.json; with `pathways.find`, states.csv, paths.csv and more. Run again
+    with the same settings, training goes on from the last checkpoint and the rest is
+    made afresh.
 
     Args:
         config: A RunConfig, nested mappings, or the path of a YAML file of them.
@@ -121,6 +124,7 @@ def refresh(
     *,
     num_classes: int | None = None,
     max_classes: int | None = None,
+    pathways: PathwayConfig | None = None,
     progress: bool = True,
 ) -> Result:
     """A finished run's classes, figures and page made afresh, without training.
@@ -129,6 +133,7 @@ def refresh(
         out: The run's directory.
         num_classes: So many classes instead of the number that was chosen.
         max_classes: At most so many.
+        pathways: Instead of what the run's settings say of them.
 
     Raises:
         DataError: There is no finished run in the directory.
@@ -138,7 +143,10 @@ def refresh(
     wanted = {"num_classes": num_classes, "max_classes": max_classes}
     wanted = {name: value for name, value in wanted.items() if value is not None}
     config = dataclasses.replace(
-        config, out=str(out), classes=dataclasses.replace(config.classes, **wanted)
+        config,
+        out=str(out),
+        classes=dataclasses.replace(config.classes, **wanted),
+        pathways=pathways or config.pathways,
     )
     model = RVAE.load(out / "model.npz")
     positions = pd.read_parquet(existing_file(out / "positions.parquet"))
@@ -272,6 +280,10 @@ def _finish(
             latents = dataclasses.replace(latents, table=table)
     with clock("classes"):
         classes = sort_patches(latents, config.classes)
+    pathways, how = None, dataclasses.asdict(config.pathways)
+    if how.pop("find"):
+        with clock("pathways"):
+            pathways = find_pathways(latents, patches, model, **how)
     result = Result(
         frames=movie,
         positions=positions,
@@ -284,6 +296,7 @@ def _finish(
         timings=clock.seconds,
         domains=domains,
         hops=hops,
+        pathways=pathways,
         out=Path(config.out),
     )
     write_result(result)

@@ -128,6 +128,24 @@ class ClassConfig:
     seed: int = 0
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PathwayConfig:
+    """Whether states and ways between them are sought, and how.
+
+    `jr.find_pathways` documents the fields below the first.
+    """
+
+    find: bool = False  # half a minute more
+    num_states: int | Literal["auto"] = "auto"
+    method: Literal["gmm", "dirichlet", "hdbscan"] = "gmm"
+    dt: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        one_of("method", self.method, ("gmm", "dirichlet", "hdbscan"))
+        positive("dt", self.dt, "It is the time from frame to frame.")
+
+
 CENTRED = ModelConfig(pose=("rotation",), num_turns=12)  # patches that atoms centre
 
 
@@ -148,6 +166,7 @@ class RunConfig:
     model: ModelConfig = CENTRED
     training: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)
     classes: ClassConfig = dataclasses.field(default_factory=ClassConfig)
+    pathways: PathwayConfig = dataclasses.field(default_factory=PathwayConfig)
     out: str = "runs/latest"
 
     def __post_init__(self) -> None:

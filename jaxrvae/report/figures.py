@@ -10,6 +10,7 @@ from jaxrvae.report.result import Result
 from jaxrvae.viz.content import angle_roses, content_scatter
 from jaxrvae.viz.images import class_images, manifold_figure, reconstructions
 from jaxrvae.viz.maps import class_map, gallery, latent_maps
+from jaxrvae.viz.pathways import pathway_figures
 from jaxrvae.viz.training import training_history
 from jaxrvae.viz.walls import wall_maps
 
@@ -48,6 +49,8 @@ def figures(result: Result) -> "Iterator[tuple[str, Figure]]":
         "reconstructions",
         reconstructions(result.patches, latents, rebuilt, chosen),
     )
+    if result.pathways is not None:
+        yield from pathway_figures(result.pathways)
     yield "training", training_history(result.model.history)
     for index in spread(len(movie), MOST_FRAMES):
         frame = movie[index]

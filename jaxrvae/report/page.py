@@ -12,6 +12,7 @@ from jaxrvae._checks import DataError
 from jaxrvae.report.figures import GALLERY, MOST_FRAMES, MOST_GALLERIES, figures
 from jaxrvae.report.motion import hop_rows
 from jaxrvae.report.result import Result
+from jaxrvae.report.ways import way_words
 from jaxrvae.training.checkpoint import write_atomically
 from jaxrvae.viz.style import class_color
 
@@ -88,6 +89,7 @@ def _words(result: Result) -> dict[str, Any]:
         "noun": result.noun,
         "domains": _domains(result),
         "hops": hop_rows(result),
+        "ways": way_words(result),
         "model": result.model,
         "history": result.model.history,
     }

@@ -11,6 +11,7 @@ import pandas as pd
 
 from jaxrvae._typing import Float, Int, ndarray
 from jaxrvae.analysis.clusters import Classes
+from jaxrvae.analysis.pathways import Pathways
 from jaxrvae.analysis.symmetry import rotational_symmetry
 from jaxrvae.data.containers import Frames, Latents, Patches
 from jaxrvae.estimator import RVAE
@@ -38,6 +39,7 @@ class Result:
         timings: Seconds by step.
         hops: Of tracked atoms, as `measure_hops` gives them; else None.
         domains: Of PFM frames, as `measure_domains` gives them; else None.
+        pathways: As `find_pathways` gives them, where they were asked for.
         out: The directory that holds it, or None.
     """
 
@@ -52,6 +54,7 @@ class Result:
     timings: Mapping[str, float]
     domains: pd.DataFrame | None = None
     hops: pd.DataFrame | None = None
+    pathways: Pathways | None = None
     out: Path | None = None
 
     @property

@@ -30,6 +30,9 @@ def write_result(result: Result) -> None:
         write_atomically(out / "domains.csv", result.domains.to_csv(index=False))
     if result.hops is not None:
         write_atomically(out / "hops.csv", result.hops.to_csv(index=False))
+    if result.pathways is not None:
+        for name, table in result.pathways.tables().items():
+            write_atomically(out / f"{name}.csv", table.to_csv(index=False))
     write_bytes(out / "latents.parquet", result.latents.to_dataframe().to_parquet(None))
     result.model.save(out / "model.npz")
     write_page(result, out / "report.html", out / "figures")
