@@ -41,7 +41,7 @@ def find_drift(
     are surer. The drift is what agrees best with all pairs; pairs that contradict the
     others lose their say. Errors come from how far parts of the field pull apart, so
     that they hold what pairs with a frame in common share, and changes that stay; where
-    noise drowns single frames they are up to 1.4 times too small.
+    noise drowns single frames they are up to 1.5 times too small.
 
     Frames are read one at a time and 17 held. A frame of 512 x 512 pixels takes about
     half a second of one core.
