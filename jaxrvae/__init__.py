@@ -14,6 +14,7 @@ from jaxrvae._version import __version__
 
 if TYPE_CHECKING:
     from jaxrvae.analysis.clusters import find_classes
+    from jaxrvae.analysis.pathways import find_pathways
     from jaxrvae.data.containers import Frame, Frames, Latents, Patches
     from jaxrvae.data.patches import cut_patches
     from jaxrvae.data.read import read
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from jaxrvae.locate.domains import measure_domains
     from jaxrvae.locate.drift import find_drift
     from jaxrvae.locate.grid import grid_points
+    from jaxrvae.locate.hops import measure_hops
     from jaxrvae.locate.lattice import fit_lattice
     from jaxrvae.locate.lines import correct_lines
     from jaxrvae.locate.polarity import find_polarity
@@ -47,6 +49,7 @@ __all__ = [
     "find_atoms",
     "find_classes",
     "find_drift",
+    "find_pathways",
     "find_polarity",
     "find_walls",
     "fit_lattice",
@@ -54,6 +57,7 @@ __all__ = [
     "link",
     "mean_frame",
     "measure_domains",
+    "measure_hops",
     "read",
     "run",
     "simulate",
@@ -72,6 +76,7 @@ _HOMES = {
     "find_atoms": "jaxrvae.locate.atoms",
     "find_classes": "jaxrvae.analysis.clusters",
     "find_drift": "jaxrvae.locate.drift",
+    "find_pathways": "jaxrvae.analysis.pathways",
     "find_polarity": "jaxrvae.locate.polarity",
     "find_walls": "jaxrvae.locate.walls",
     "fit_lattice": "jaxrvae.locate.lattice",
@@ -79,6 +84,7 @@ _HOMES = {
     "link": "jaxrvae.locate.tracking",
     "mean_frame": "jaxrvae.locate.align",
     "measure_domains": "jaxrvae.locate.domains",
+    "measure_hops": "jaxrvae.locate.hops",
     "read": "jaxrvae.data.read",
     "run": "jaxrvae.pipeline",
     "simulate": "jaxrvae.simulate",

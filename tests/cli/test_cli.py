@@ -13,7 +13,7 @@ import tifffile
 import jaxrvae
 from jaxrvae.cli import main
 
-VERBS = ["demo", "run", "simulate", "fit", "encode", "report", "bench"]
+VERBS = ["demo", "run", "simulate", "fit", "encode", "pathways", "report", "bench"]
 RNG = np.random.default_rng(0)
 
 
@@ -368,3 +368,26 @@ def test_command_is_installed():
         check=True,
     )
     assert done.stdout.startswith("jaxrvae ")
+
+
+@pytest.mark.slow
+def test_pathways_of_a_table_of_any_program(tmp_path, capsys):
+    table = pd.DataFrame(RNG.normal(size=(300, 1)), columns=["content_0"])
+    table["content_0"] += np.where(np.arange(300) % 3, 3, -3)
+    file, out = tmp_path / "latents.csv", tmp_path / "out"
+    table.to_csv(file, index=False)
+    assert status("pathways", file, "--states", "2", "--out", out, "--quiet") == 0
+    assert pd.read_csv(out / "states.csv")["count"].tolist() == [200, 100]
+    assert (out / "free_energy.png").stat().st_size > 1e4
+    assert "column track" in capsys.readouterr().err
+
+
+def test_pathways_say_what_is_wrong(tmp_path, capsys):
+    file = tmp_path / "latents.csv"
+    file.write_text("a,b\n1,2\n")
+    assert status("pathways", file) == 2
+    assert "a table needs --out" in capsys.readouterr().err
+    line = refused(capsys, ["pathways", file, "--out", tmp_path / "o"])
+    assert "content_0" in line
+    line = refused(capsys, ["pathways", tmp_path / "no.csv", "--out", tmp_path])
+    assert "no.csv" in line

@@ -113,3 +113,24 @@ def test_missing_extra_is_named(result, tmp_path, monkeypatch):
     with pytest.raises(jr.DataError, match=r'need jinja2.*pip install "jaxrvae\[rep'):
         write_report(result, tmp_path / "r.html")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_pathways_have_their_section(result, tmp_path):
+    number = len(result.patches)
+    rng = np.random.default_rng(0)
+    content = rng.normal(size=(number, 2)) * 0.4
+    content[:, 0] += np.where(np.arange(number) % 2, -1, 1)
+    latents = dataclasses.replace(result.latents, content=content.astype(np.float32))
+    found = jr.find_pathways(
+        latents, result.patches, result.model, num_states=2, num_bootstraps=2
+    )
+    assert found.images.shape[0] == len(found.states) == 2
+    assert found.geodesics is not None
+    assert found.strips.shape[:2] == (len(found.pairs), 9)
+    path = tmp_path / "report.html"
+    write_report(dataclasses.replace(result, pathways=found), path)
+    text = path.read_text()
+    assert "<h2>Pathways</h2>" in text
+    assert "Share of every state" in text
+    assert "link the positions" in text  # there are no tracks
