@@ -208,7 +208,11 @@ def _find_peaks(
     sharp = _sharpened(np.clip(marks, 0, None) + NOISE, profile)
     height = 25 * ndimage.uniform_filter(sharp, 5)  # of a profile, all of one site
     close = ndimage.gaussian_filter(sharp, 0.8)
-    return _peaks(close, np.minimum(height, marks), 0.5 * reach, least)
+    col, row = _peaks(close, np.minimum(height, marks), 0.5 * reach, least)
+    for first in zip(x, y, strict=True):  # what sharpening loses, as at the border
+        if (np.hypot(col - first[0], row - first[1]) >= reach).all():
+            col, row = np.append(col, first[0]), np.append(row, first[1])
+    return col, row
 
 
 def _peaks(
