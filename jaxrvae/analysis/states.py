@@ -20,6 +20,9 @@ DRAWN = 20_000  # rows that a member sees
 THINNED = 4000  # of them, crowded ones thinned out
 NEAR = 10  # neighbors that tell how crowded it is
 SMALLEST = 0.003  # of the thinned rows, in a component
+RESTARTS = 6  # of a mixture's growth
+QUICK = 2000  # rows up to which it is restarted
+CROWD = 0.004  # of them, in a crowd of hdbscan
 BLOCK = 100_000  # rows classified at a time
 JUDGED = 20_000  # rows that members are compared on
 SHARE_STEPS = 50
@@ -268,8 +271,13 @@ def _mixture(
 ) -> Member:
     few = _thinned(points, rng)
     room = max(1, len(few) // (2 * LEAST_COUNT))
-    fits = grow(few, given or min(most, room), rng, None if given else PATIENCE)
-    best = fits[-1] if given else _by_bic(fits, few)
+    tried = []
+    again = len(few) <= QUICK  # growing can go astray
+    for _ in range(RESTARTS if again else 1):
+        patience = None if given else 2 if again else PATIENCE
+        fits = grow(few, given or min(most, room), rng, patience)
+        tried.append(fits[-1] if given else _by_bic(fits, few))
+    best = min(tried, key=lambda fit: fit.bic(few))
     return _as_member(best, points, scale, overlap if given is None else 1.0)
 
 
@@ -361,8 +369,11 @@ def _crowds(
 
     del given, most, overlap
     few = _thinned(points, rng)
-    smallest = int(max(LEAST_COUNT, np.ceil(SMALLEST * len(few) * 3)))
-    labels = HDBSCAN(min_cluster_size=smallest, copy=True).fit_predict(few)
+    smallest = int(max(2 * LEAST_COUNT, np.ceil(CROWD * len(few))))
+    smooth = min(NEAR, len(few))  # how noisy the density is has nothing to do with size
+    keep: Any = True  # the points as they are; the stub says str
+    fit = HDBSCAN(min_cluster_size=smallest, min_samples=smooth, copy=keep)
+    labels = fit.fit_predict(few)
     if labels.max() < 0:
         labels = np.zeros(len(few), int)
     core = few[labels >= 0]
@@ -392,7 +403,7 @@ def _consensus(
     tables = [member(judged) for member in members]
     labels = [_labels(table) for table in tables]
     found = tuple(table.shape[1] for table in tables)
-    number = max(set(found), key=lambda k: (found.count(k), -k))
+    number = max(set(found), key=lambda k: (found.count(k), k))  # missed more than made
     alike = np.array([[adjusted_rand_score(a, b) for b in labels] for a in labels])
     usual = [i for i, k in enumerate(found) if k == number]
     reference = max(usual, key=lambda i: alike[i].sum())
