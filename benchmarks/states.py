@@ -16,8 +16,8 @@ that has no state of its own has 0). `ARI all carbon` takes carbon that is
 near a defect, though not bonded to it, for pristine; its environment is another, and
 the states say so, which that figure counts as wrong. `k-NN` is what a classifier that
 is told the kinds makes of the same content (each frame by the others): what the content
-lets one reach. States are found in all patches, also those next to Si. Both methods miss
-what is asked on some seeds, where vacancy edges lie among carbon in content.
+lets one reach. States are found in all patches, also those next to Si. Both methods
+miss what is asked on some seeds, where vacancy edges lie among carbon in content.
 """
 
 import argparse
