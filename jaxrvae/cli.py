@@ -332,7 +332,7 @@ def _pathways(options: argparse.Namespace) -> None:
     if not Path(options.source).is_dir():
         if options.out is None:
             options.refuse("a table needs --out, where results go")
-        write_pathways(options.source, options.out, how)
+        write_pathways(options.source, str(options.out), how)
     elif options.out is not None:
         options.refuse("--out is of a table; a run's results go into its directory")
     else:

@@ -318,7 +318,7 @@ def test_encoding_any_number_of_patches_compiles_two_sizes(cases, monkeypatch):
     assert len(traced) == 2
 
 
-@pytest.mark.slow
+@pytest.mark.very_slow
 def test_channels_and_oblong_patches():
     """The second channel is the first one, halved and lifted; the third is flat."""
     plain = glyphs(0, 200, shift=0.0).values[:, 3:-3]
@@ -348,7 +348,7 @@ def test_stated_angle_error_is_the_true_one():
     assert abs(np.sqrt(np.mean(ratio**2)) - 1) < 5 / np.sqrt(2 * len(ratio))
 
 
-@pytest.mark.slow
+@pytest.mark.very_slow
 def test_prior_of_the_angle_pulls_a_symmetric_shape():
     """A bar looks the same upside down: the prior says which way is up."""
     rng = np.random.default_rng(0)

@@ -113,7 +113,7 @@ def find_pathways(
     >>> side = np.repeat([-1.0, 1.0], 300)
     >>> one, two = rng.normal(size=(2, 600))
     >>> table = pd.DataFrame({"content_0": side + 0.3 * one, "content_1": two})
-    >>> found = find_pathways(table)
+    >>> found = find_pathways(table, num_bootstraps=0)
     >>> len(found.states), found.transitions is None, sorted(found.notes)
     (2, True, ['geodesics', 'shares', 'transitions'])
     """
@@ -206,8 +206,9 @@ def _transitions(
     elif number < 2:
         notes["transitions"] = "there is one state, and nothing to go over to."
     else:
-        known = own[(own["track"] >= 0) & (own["state"] >= 0)]
-        if known["track"].duplicated().any():
+        known = (own["track"] >= 0) & (own["state"] >= 0)
+        _, times = np.unique(own["track"].to_numpy()[known], return_counts=True)
+        if (times > 1).any():
             columns = (own[name].to_numpy() for name in ("state", "track", "frame"))
             return find_transitions(
                 *columns, dt=float(dt), num_states=number, seed=seed

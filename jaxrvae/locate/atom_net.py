@@ -140,7 +140,7 @@ def seek_by_net(
     net = net or load_net()
     maps = atom_maps(image if standardized else scaled(image, spacing), net)
     odds = maps[..., 0]
-    xy = maxima(np.asarray(jax.nn.sigmoid(odds)), 0.4 * SPACING, least=LEAST)
+    xy = maxima(1 / (1 + np.exp(-odds)), 0.4 * SPACING, least=LEAST)
     sure = net.offset + net.slope * value_at(odds, xy)
     columns = {
         "x": xy[:, 0] * spacing / SPACING,
@@ -178,7 +178,7 @@ def with_bright(
         return seen
     stays = KDTree(peaks).query(xy)[0] > ALONE * spacing
     columns = {"x": peaks[:, 0], "y": peaks[:, 1], "confidence": 0.95, "heavy": 0.95}
-    return pd.concat([seen[stays], pd.DataFrame(columns)], ignore_index=True)
+    return pd.concat([seen.loc[stays], pd.DataFrame(columns)], ignore_index=True)
 
 
 def find_by_net(image: Float[np.ndarray, "row col"], spacing: Number) -> Found:

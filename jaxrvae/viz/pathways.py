@@ -42,26 +42,26 @@ def energy_map(found: Pathways, axis: "Axes | None" = None) -> "Figure":
     """
     assert found.free_energy is not None, "there is a free energy"
     with style.styled():
-        if axis is None:
-            figure, axes = style.new_figure(5.6, 4.4)
-            axis = axes[0, 0]
-        figure: Any = axis.figure
+        ax: Any = axis
+        if ax is None:
+            ax = style.new_figure(5.6, 4.4)[1][0, 0]
+        figure = ax.figure
         dims = found.content.shape[1]
         if dims == 1:
-            _curve(axis, found)
+            _curve(ax, found)
             return figure
         flat = _plane(found)
         if dims == 2:
-            shown = _contours(axis, found)
+            shown = _contours(ax, found)
             labels = ["content 0", "content 1"]
         else:
-            shown = _cloud(axis, found, flat)
+            shown = _cloud(ax, found, flat)
             labels = ["first principal content", "second principal content"]
-        bar = figure.colorbar(shown, ax=axis, fraction=0.046, pad=0.02)
+        bar = figure.colorbar(shown, ax=ax, fraction=0.046, pad=0.02)
         bar.set_label("free energy, $k_BT$")
         bar.outline.set_visible(False)
-        axis.set(xlabel=labels[0], ylabel=labels[1])
-        _ways(axis, found, flat)
+        ax.set(xlabel=labels[0], ylabel=labels[1])
+        _ways(ax, found, flat)
         return figure
 
 
@@ -146,7 +146,9 @@ def _plane(found: Pathways) -> Any:
     if content.shape[1] == 2:
         return lambda points: points
     middle = content.mean(axis=0)
-    _, _, axes = np.linalg.svd(content[:: len(content) // MOST_POINTS + 1] - middle)
+    _, _, axes = np.linalg.svd(
+        content[:: len(content) // MOST_POINTS + 1] - middle, full_matrices=False
+    )
     return lambda points: (points - middle) @ axes[:2].T
 
 
@@ -159,9 +161,9 @@ def _contours(axis: "Axes", found: Pathways) -> Any:
     shown = axis.contourf(x, y, values.T, levels, cmap="viridis_r")
     axis.contour(x, y, values.T, levels[::2], colors="white", linewidths=0.4, alpha=0.6)
     seen = np.argwhere(np.isfinite(values))
-    (left, low), (right, high) = seen.min(axis=0), seen.max(axis=0)
-    axis.set_xlim(x[left], x[right])
-    axis.set_ylim(y[low], y[high])
+    (left, low), (right, high) = seen.min(axis=0).tolist(), seen.max(axis=0).tolist()
+    axis.set_xlim(float(x[left]), float(x[right]))
+    axis.set_ylim(float(y[low]), float(y[high]))
     return shown
 
 
@@ -185,7 +187,9 @@ def _ways(axis: "Axes", found: Pathways, flat: Any) -> None:
         (found.geodesics, ":", "geodesic"),
     ]
     for ways, line, label in drawn:
-        for index in range(len(ways) if ways is not None else 0):
+        if ways is None:
+            continue
+        for index in range(len(ways)):
             x, y = flat(ways.points[index]).T
             axis.plot(
                 x, y, line, color=style.INK, lw=1.6, path_effects=outline,

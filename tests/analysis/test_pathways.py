@@ -74,6 +74,7 @@ def test_shares_add_up(found):
     assert np.allclose(found.shares.groupby("frame")["share"].sum(), 1)
 
 
+@pytest.mark.very_slow
 def test_a_table_of_any_program_does(found, table):
     text = table.drop(columns="truth").to_csv(index=False)
     again = find_pathways(pd.read_csv(io.StringIO(text)), dt=0.5, num_bootstraps=0)
@@ -83,6 +84,7 @@ def test_a_table_of_any_program_does(found, table):
     assert {"states", "shares", "transitions", "paths"} <= set(tables)
 
 
+@pytest.mark.very_slow
 def test_what_is_missing_is_said(table):
     content = table[["content_0", "content_1"]]
     found = find_pathways(content, num_bootstraps=0)
@@ -92,6 +94,7 @@ def test_what_is_missing_is_said(table):
     assert found.paths is not None
 
 
+@pytest.mark.very_slow
 def test_without_model_images_are_typical_patches(table):
     patches = np.random.default_rng(0).normal(size=(len(table), 4, 4))
     found = find_pathways(table, patches, num_bootstraps=0)

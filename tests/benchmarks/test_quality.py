@@ -173,7 +173,7 @@ def test_what_was_not_run_is_said():
     assert quality.not_run([row], [[{"R": 1.0}]], [{}]) == ""
 
 
-@pytest.mark.slow
+@pytest.mark.very_slow
 def test_a_fit_is_kept_and_read_again(tmp_path, compile_once):
     toy = Row(
         name="toy",

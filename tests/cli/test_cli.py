@@ -372,8 +372,8 @@ def test_command_is_installed():
 
 @pytest.mark.slow
 def test_pathways_of_a_table_of_any_program(tmp_path, capsys):
-    table = pd.DataFrame(RNG.normal(size=(300, 1)), columns=["content_0"])
-    table["content_0"] += np.where(np.arange(300) % 3, 3, -3)
+    places = np.where(np.arange(300) % 3, 6.0, -6.0) + RNG.normal(size=300)
+    table = pd.DataFrame({"content_0": places})
     file, out = tmp_path / "latents.csv", tmp_path / "out"
     table.to_csv(file, index=False)
     assert status("pathways", file, "--states", "2", "--out", out, "--quiet") == 0
