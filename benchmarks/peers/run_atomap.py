@@ -61,7 +61,8 @@ def refined(image, places):
     lattice = am.Sublattice(places, image=image)
     lattice.find_nearest_neighbors()
     lattice.refine_atom_positions_using_center_of_mass(show_progressbar=False)
-    lattice.refine_atom_positions_using_2d_gaussian(show_progressbar=False)
+    with contextlib.suppress(ValueError):  # its fit may end at NaN, and stop there
+        lattice.refine_atom_positions_using_2d_gaussian(show_progressbar=False)
     return np.stack([lattice.x_position, lattice.y_position], axis=1)
 
 
