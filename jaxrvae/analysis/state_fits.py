@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,6 +18,28 @@ CROWD = 0.004  # of them, in a crowd of hdbscan
 SHARE_STEPS = 50
 
 Member = Callable[[Float[ndarray, "n latent"]], Float[ndarray, "n state"]]
+
+
+class How(NamedTuple):
+    """What all fits are told.
+
+    Attributes:
+        middle, spread: Of the contents, by which the points were standardized.
+        given, most: So many states, or at most so many components.
+        overlap: Share taken for one another, from which components are one state.
+    """
+
+    middle: Float[ndarray, " latent"]
+    spread: Float[ndarray, " latent"]
+    given: int | None
+    most: int
+    overlap: float
+
+    def standardized(
+        self, content: Float[ndarray, "n latent"]
+    ) -> Float[ndarray, "n latent"]:
+        """Contents as the fits see them."""
+        return (content - self.middle) / self.spread
 
 
 def thinned(
@@ -40,31 +62,19 @@ def thinned(
 
 
 def fit_mixture(
-    points: Float[ndarray, "m latent"],
-    scale: tuple[ndarray, ndarray],
-    given: int | None,
-    most: int,
-    overlap: float,
-    rng: np.random.Generator,
+    points: Float[ndarray, "m latent"], how: How, rng: np.random.Generator
 ) -> Member:
-    """A mixture of Gaussians that grew to the number given, or that BIC asks for.
-
-    Args:
-        points: Standardized contents.
-        scale: Middle and spread of contents, by which they were.
-        given, most: So many, or at most.
-        overlap: Share taken for one another, from which components are one state.
-    """
+    """A mixture of Gaussians that grew to the number given, or that BIC asks for."""
     few = thinned(points, rng)
     room = max(1, len(few) // (2 * LEAST_COUNT))
     tried = []
     again = len(few) <= QUICK  # growing can go astray
     for _ in range(RESTARTS if again else 1):
-        patience = None if given else 2 if again else PATIENCE
-        fits = grow(few, given or min(most, room), rng, patience)
-        tried.append(fits[-1] if given else _by_bic(fits, few))
+        patience = None if how.given else 2 if again else PATIENCE
+        fits = grow(few, how.given or min(how.most, room), rng, patience)
+        tried.append(fits[-1] if how.given else _by_bic(fits, few))
     best = min(tried, key=lambda fit: fit.bic(few))
-    return _as_member(best, points, scale, overlap if given is None else 1.0)
+    return _as_member(best, points, how)
 
 
 def _by_bic(fits: list[Any], points: Float[ndarray, "m latent"]) -> Any:
@@ -81,21 +91,16 @@ def _by_bic(fits: list[Any], points: Float[ndarray, "m latent"]) -> Any:
 
 
 def fit_process(
-    points: Float[ndarray, "m latent"],
-    scale: tuple[ndarray, ndarray],
-    given: int | None,
-    most: int,
-    overlap: float,
-    rng: np.random.Generator,
+    points: Float[ndarray, "m latent"], how: How, rng: np.random.Generator
 ) -> Member:
-    """A Dirichlet process of Gaussians, cut off at so many; arguments as above."""
+    """A Dirichlet process of Gaussians, cut off at so many."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.mixture import BayesianGaussianMixture
     from threadpoolctl import threadpool_limits
 
     few = thinned(points, rng)
     fit = BayesianGaussianMixture(
-        n_components=min(given or most, max(1, len(few) // LEAST_COUNT)),
+        n_components=min(how.given or how.most, max(1, len(few) // LEAST_COUNT)),
         weight_concentration_prior_type="dirichlet_process",
         weight_concentration_prior=0.1,
         max_iter=300,
@@ -105,15 +110,10 @@ def fit_process(
     with warnings.catch_warnings(), threadpool_limits(1, user_api="blas"):
         warnings.simplefilter("ignore", ConvergenceWarning)
         fit.fit(few)
-    return _as_member(fit, points, scale, overlap if given is None else 1.0)
+    return _as_member(fit, points, how)
 
 
-def _as_member(
-    fit: Any,
-    points: Float[ndarray, "m latent"],
-    scale: tuple[ndarray, ndarray],
-    overlap: float,
-) -> Member:
+def _as_member(fit: Any, points: Float[ndarray, "m latent"], how: How) -> Member:
     """The fit to thinned points as one to all: EM goes on over those, then merging."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.mixture import GaussianMixture
@@ -133,28 +133,23 @@ def _as_member(
     with warnings.catch_warnings(), threadpool_limits(1, user_api="blas"):
         warnings.simplefilter("ignore", ConvergenceWarning)
         whole_fit.fit(points)
+    overlap = how.overlap if how.given is None else 1.0
     groups = merge(whole_fit.predict_proba(points), overlap)[1]
 
     def classify(content: Float[ndarray, "n latent"]) -> Float[ndarray, "n state"]:
-        found = whole_fit.predict_proba((content - scale[0]) / scale[1])
+        found = whole_fit.predict_proba(how.standardized(content))
         return np.stack([found[:, group].sum(axis=1) for group in groups], axis=1)
 
     return classify
 
 
 def fit_crowds(
-    points: Float[ndarray, "m latent"],
-    scale: tuple[ndarray, ndarray],
-    given: int | None,
-    most: int,
-    overlap: float,
-    rng: np.random.Generator,
+    points: Float[ndarray, "m latent"], how: How, rng: np.random.Generator
 ) -> Member:
     """HDBSCAN of thinned points; others are of the nearest one's crowd, if so near."""
     from scipy.spatial import KDTree
     from sklearn.cluster import HDBSCAN
 
-    del given, most, overlap
     few = thinned(points, rng)
     smallest = int(max(2 * LEAST_COUNT, np.ceil(CROWD * len(few))))
     smooth = min(NEAR, len(few))  # how noisy the density is has nothing to do with size
@@ -170,7 +165,7 @@ def fit_crowds(
     reach = np.array([np.quantile(usual[own == i], 0.99) for i in range(number)])
 
     def classify(content: Float[ndarray, "n latent"]) -> Float[ndarray, "n state"]:
-        far, nearest = tree.query((content - scale[0]) / scale[1])
+        far, nearest = tree.query(how.standardized(content))
         found = np.zeros((len(content), number))
         near = far <= 2 * reach[own[nearest]]
         found[np.flatnonzero(near), own[nearest][near]] = 1.0

@@ -11,6 +11,7 @@ from jaxrvae._typing import Float, Int, Number, ndarray
 from jaxrvae.analysis.mixture import LEAST_COUNT
 from jaxrvae.analysis.state_fits import (
     THINNED,
+    How,
     Member,
     fit_crowds,
     fit_mixture,
@@ -135,14 +136,15 @@ def find_states(
     if method == "hdbscan" and given is not None:
         raise ValueError("hdbscan finds its number of states; leave num_states 'auto'.")
     groups = _groups(frames, len(content))
-    middle, spread = content.mean(0), content.std(0)
-    scale = middle, np.where(spread > 0, spread, 1.0)
+    spread = content.std(0)
+    spread = np.where(spread > 0, spread, 1.0)
+    how = How(content.mean(0), spread, given, max_states, float(overlap))
     fit = {"gmm": fit_mixture, "dirichlet": fit_process, "hdbscan": fit_crowds}[method]
     members: list[Member] = []
     for number in range(num_members):
         rng = np.random.default_rng([seed, number])
-        drawn = (content[_drawn(groups, rng)] - middle) / scale[1]
-        members.append(fit(drawn, scale, given, max_states, float(overlap), rng))
+        drawn = how.standardized(content[_drawn(groups, rng)])
+        members.append(fit(drawn, how, rng))
     return _consensus(members, content, np.random.default_rng(seed))
 
 
