@@ -163,7 +163,9 @@ def _ordered(
         }
     )
     content = np.asarray(latents.content, np.float64)
-    typical = np.array([_densest(content[labels == i]) for i in range(number)])
+    mine = [content[labels == i] for i in range(number)]
+    nothing = np.full(content.shape[1], np.nan)
+    typical = np.array([p[densest(p)] if len(p) else nothing for p in mine])
     for i, values in enumerate(typical.T):
         table[f"content_{i}"] = values
     filled = dataclasses.replace(
@@ -172,16 +174,15 @@ def _ordered(
     return Classes(filled, table, bic)
 
 
-def _densest(points: Float[ndarray, "n latent"]) -> Float[ndarray, " latent"]:
-    """The point with the nearest neighbours; NaN if there is none.
+def densest(points: Float[ndarray, "n latent"]) -> int:
+    """The row of the point with the nearest neighbours.
 
     A mean can lie where the class has nothing, as in the middle of a ring.
     """
     from scipy.spatial import KDTree
 
-    if not len(points):
-        return np.full(points.shape[1], np.nan)
-    points = points[:: max(1, len(points) // SUBSAMPLE)]
+    stride = max(1, len(points) // SUBSAMPLE)
+    points = points[::stride]
     neighbours = min(len(points), max(5, len(points) // 20))
     distance = KDTree(points).query(points, k=neighbours)[0].reshape(len(points), -1)
-    return points[int(distance[:, -1].argmin())]
+    return stride * int(distance[:, -1].argmin())

@@ -8,9 +8,9 @@ import pandas as pd
 
 from jaxrvae._checks import DataError, between, one_of, whole
 from jaxrvae._typing import Float, Int, Number, ndarray
+from jaxrvae.analysis.clusters import densest
 from jaxrvae.analysis.mixture import LEAST_COUNT
 from jaxrvae.analysis.state_fits import (
-    THINNED,
     How,
     Member,
     fit_crowds,
@@ -284,7 +284,8 @@ def _consensus(
     kept = [_reordered(member, order) for member in kept]
     place = np.append(np.argsort(order), -1)
     own, probabilities = place[own], probabilities[:, order]
-    mine = [content[own == i] for i in range(len(order))]
+    rows = [np.flatnonzero(own == i) for i in range(len(order))]
+    mine = [content[of] for of in rows]
     return States(
         labels=own,
         probabilities=probabilities,
@@ -296,7 +297,7 @@ def _consensus(
         stability=stability[order],
         agreement=agreement,
         representatives=np.array(
-            [_densest(content, own == i) for i in range(len(order))]
+            [of[densest(points)] for of, points in zip(rows, mine, strict=True)]
         ),
         found=found,
         members=kept,
@@ -337,15 +338,3 @@ def _jaccard(
     one = np.bincount(first[first >= 0], minlength=rows)[:, None]
     other = np.bincount(second[second >= 0], minlength=columns)
     return both / np.maximum(one + other - both, 1)
-
-
-def _densest(content: Float[ndarray, "n latent"], mine: ndarray) -> int:
-    """The row among these whose neighbors are nearest."""
-    from scipy.spatial import KDTree
-
-    rows = np.flatnonzero(mine)
-    rows = rows[:: max(1, len(rows) // THINNED)]
-    points = content[rows]
-    neighbors = min(len(points), max(5, len(points) // 20))
-    far = KDTree(points).query(points, k=neighbors)[0].reshape(len(points), -1)
-    return int(rows[far[:, -1].argmin()])
