@@ -26,6 +26,7 @@ STEEP = 30.0  # k_BT; above this the starting graph sees no difference
 FORBIDDEN = 20.0  # k_BT, added where there are no data
 LARGEST_MOVE = 0.1  # spreads
 STILL = 2e-3  # spreads; what the points of a path that has settled still move
+SAME = 0.02  # spreads; minima so near are one
 DAMPING = 0.6
 ASTRAY = 0.3  # spreads; a saddle further from the path than this is another
 
@@ -127,6 +128,9 @@ def find_paths(
     points, moved = _strings(surface, jnp.asarray(starts), scale, num_steps)
     tops = _tops(surface, points)
     saddles = np.asarray(_stationary(surface, tops, scale, 1))
+    apart = np.linalg.norm(minima[:, 0] - minima[:, 1], axis=1)
+    one = apart < SAME * float(scale)  # above one minimum there is nothing to cross
+    saddles = np.where(one[:, None], minima[:, 0], saddles)
     return _measured(free_energy, np.asarray(points), saddles, np.asarray(moved))
 
 

@@ -135,3 +135,11 @@ def test_refusals(sampled):
         find_paths(sampled, ENDS * np.nan)
     with pytest.raises(DataError, match="without any"):
         find_paths(sampled, ENDS + 9.0)
+
+
+def test_ends_above_one_minimum_have_no_barrier():
+    known = known_free_energy(
+        lambda z: 4 * (z[0] ** 2 - 1) ** 2 + 8 * z[1] ** 2, (-2.0, -2.0), (2.0, 2.0)
+    )
+    found = find_paths(known, np.array([[[0.8, 0.1], [1.2, -0.1]]]))
+    assert np.abs(found.barrier).max() < 0.01
