@@ -27,9 +27,11 @@ from jaxrvae.networks.unet import FACTOR, UNet
 WEIGHTS = Path(__file__).with_name("atom_net.npz")
 SPACING = 6.0  # pixels between neighbouring atoms, as the network sees them
 SIDES = 32  # sides are padded to multiples of it: few programs are compiled
+FLIPS = ((1, 1), (1, -1), (-1, 1), (-1, -1))  # of rows and columns
 LOCAL = 9.0  # pixels that the network sees: over which contrast is made equal
 LEAST = 0.3  # of the map, where an atom is
 NOISY, SURE = 3.0, 8.0  # heights in standard errors: the network's place, the fit's
+TWICE, VARIES = 2.0, 0.2  # the usual height: of heavy atoms; what it varies by
 FEWEST = 12  # atoms that tell how bright is usual
 BRIGHT = 3.0  # times the usual atom, above what is around
 PASSED, ALONE = 0.3, 0.55  # of the spacing: no atom so near; none beside it
@@ -41,13 +43,13 @@ class AtomNet:
     """Weights, and what its map means.
 
     Attributes:
-        offset, slope: Of the log odds of being an atom, by the map's logit.
+        atom, heavy: (offset, slope) of the log odds of being one, by the maps' logits.
     """
 
     graph: Any
     params: Any
-    offset: float
-    slope: float
+    atom: tuple[float, float] = (0.0, 1.0)
+    heavy: tuple[float, float] = (0.0, 1.0)
 
 
 def fresh_net(seed: int) -> tuple[Any, Any]:
@@ -62,8 +64,8 @@ def load_net(path: Path = WEIGHTS) -> AtomNet:
     leaves, tree = jax.tree.flatten(params)
     with np.load(path) as arrays:
         found = [jnp.asarray(arrays[f"w{i}"], jnp.float32) for i in range(len(leaves))]
-        offset, slope = (float(value) for value in arrays["calibration"])
-    return AtomNet(graph, jax.tree.unflatten(tree, found), offset, slope)
+        atom, heavy = arrays["calibration"].tolist()
+    return AtomNet(graph, jax.tree.unflatten(tree, found), tuple(atom), tuple(heavy))
 
 
 @jax.jit
@@ -116,11 +118,18 @@ def scaled(
 def atom_maps(
     image: Float[np.ndarray, "row col"], net: AtomNet
 ) -> Float[np.ndarray, "row col 2"]:
-    """Log odds of an atom, and of its being heavy, of an image of the right scale."""
+    """Log odds of an atom, and of its being heavy, of an image of the right scale.
+
+    The mean over the image and its mirrored and half-turned copies, which errs less.
+    """
     assert SIDES % FACTOR == 0
     pads = [(SIDES // 2, SIDES // 2 + -side % SIDES) for side in image.shape]
     wide = np.pad(image, pads, mode="reflect")
-    found = np.asarray(logits(net.graph, net.params, jnp.asarray(wide)[None])[0])
+    found = np.zeros((*wide.shape, 2), np.float32)
+    for up, left in FLIPS:  # one by one: large images need much memory
+        copy = jnp.asarray(wide[::up, ::left])[None]
+        own = np.asarray(logits(net.graph, net.params, copy)[0])
+        found += own[::up, ::left] / len(FLIPS)
     return found[pads[0][0] :, pads[1][0] :][: image.shape[0], : image.shape[1]]
 
 
@@ -141,12 +150,15 @@ def seek_by_net(
     maps = atom_maps(image if standardized else scaled(image, spacing), net)
     odds = maps[..., 0]
     xy = maxima(1 / (1 + np.exp(-odds)), 0.4 * SPACING, least=LEAST)
-    sure = net.offset + net.slope * value_at(odds, xy)
+    sure = [
+        offset + slope * value_at(maps[..., i], xy)
+        for i, (offset, slope) in enumerate((net.atom, net.heavy))
+    ]
     columns = {
         "x": xy[:, 0] * spacing / SPACING,
         "y": xy[:, 1] * spacing / SPACING,
-        "confidence": 1 / (1 + np.exp(-sure)),
-        "heavy": 1 / (1 + np.exp(-value_at(maps[..., 1], xy))),
+        "confidence": 1 / (1 + np.exp(-sure[0])),
+        "heavy": 1 / (1 + np.exp(-sure[1])),
     }
     return pd.DataFrame(columns)
 
@@ -185,10 +197,11 @@ def find_by_net(image: Float[np.ndarray, "row col"], spacing: Number) -> Found:
     """The network's atoms, with the heights and widths of a fit to the raw pixels.
 
     Where noise lets the fit stray, the network's own place is kept: it goes over to
-    the fitted one as the height rises above its standard error. Where the fit leaves
-    the image, the smoothed image's height is kept as well.
+    the fitted one as the height rises above its standard error, and so does what is
+    heavy. Where the fit leaves the image, the smoothed image's height is kept as well.
     """
     from scipy.ndimage import gaussian_filter
+    from scipy.special import ndtr
 
     seen = with_bright(seek_by_net(image, spacing), image, spacing)
     if seen.empty:
@@ -205,9 +218,13 @@ def find_by_net(image: Float[np.ndarray, "row col"], spacing: Number) -> Found:
     table = atom_table(on, fitted.params, np.zeros(len(xy)))
     sure = scores_of(fitted.params, on.noise)
     table["confidence"] = seen["confidence"]
-    table["heavy"] = seen["heavy"]
     # an error that is not known, of atoms that lie on one another, is a large one
-    weight = np.nan_to_num(np.clip((sure - NOISY) / (SURE - NOISY), 0, 1))
+    sure = np.maximum(np.nan_to_num(sure), 1e-3)
+    weight = np.clip((sure - NOISY) / (SURE - NOISY), 0, 1)
+    height, usual = table["intensity"], table["intensity"].median()
+    error = np.hypot(height / sure, VARIES * usual)
+    bright = ndtr((height - TWICE * usual) / np.maximum(error, 1e-12))
+    table["heavy"] = weight * bright + (1 - weight) * seen["heavy"]
     own, last = table[["x", "y"]].to_numpy(), np.array(image.shape[::-1]) - 1
     astray = np.hypot(*(own - xy).T) >= STRAY * spacing
     outside = ((own < 0) | (own > last)).any(axis=1)
