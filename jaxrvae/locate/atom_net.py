@@ -70,17 +70,23 @@ def load_net(path: Path = WEIGHTS) -> AtomNet:
 
 @jax.jit
 def logits(
-    graph: Any, params: Any, images: Float[Array, "batch height width"]
+    graph: Any, params: Any, inputs: Float[Array, "batch height width 2"]
 ) -> Float[Array, "batch height width 2"]:
-    """The network's two maps, as log odds.
+    """The network's two maps, as log odds, of what it sees."""
+    return nnx.merge(graph, params)(inputs)
 
-    It sees the image and, beside it, the same with local mean and contrast made equal:
-    matter on the crystal hides neither.
+
+@jax.jit
+def evened(
+    images: Float[Array, "batch height width"],
+) -> Float[Array, "batch height width 2"]:
+    """Images and, beside them, the same with local mean and contrast made equal.
+
+    Matter on the crystal then hides neither.
     """
-    mean = blurred(images)
-    flat = images - mean
+    flat = images - blurred(images)
     even = flat / jnp.sqrt(blurred(jnp.square(flat)) + 1e-3)
-    return nnx.merge(graph, params)(jnp.stack([images, even], axis=-1))
+    return jnp.stack([images, even], axis=-1)
 
 
 def blurred(
@@ -125,9 +131,10 @@ def atom_maps(
     assert SIDES % FACTOR == 0
     pads = [(SIDES // 2, SIDES // 2 + -side % SIDES) for side in image.shape]
     wide = np.pad(image, pads, mode="reflect")
+    inputs = np.asarray(evened(jnp.asarray(wide)[None]))
     found = np.zeros((*wide.shape, 2), np.float32)
     for up, left in FLIPS:  # one by one: large images need much memory
-        copy = jnp.asarray(wide[::up, ::left])[None]
+        copy = jnp.asarray(inputs[:, ::up, ::left])
         own = np.asarray(logits(net.graph, net.params, copy)[0])
         found += own[::up, ::left] / len(FLIPS)
     return found[pads[0][0] :, pads[1][0] :][: image.shape[0], : image.shape[1]]

@@ -27,6 +27,7 @@ from jaxrvae.locate.atom_net import (
     TWICE,
     WEIGHTS,
     AtomNet,
+    evened,
     fresh_net,
     logits,
     scaled,
@@ -289,7 +290,8 @@ def train(
     state = optimizer.init(params)
 
     def loss(params: Any, images: Array, marks: Array) -> Array:
-        cost = optax.sigmoid_binary_cross_entropy(logits(graph, params, images), marks)
+        found = logits(graph, params, evened(images))
+        cost = optax.sigmoid_binary_cross_entropy(found, marks)
         # few atoms are heavy; what is heavy is asked where an atom is
         places = cost[..., 0] * (1 + (RARE - 1) * marks[..., 1])
         return places.mean() + (cost[..., 1] * (marks[..., 0] > 0.3)).mean()

@@ -67,7 +67,16 @@ def halved(
 def doubled(
     units: Float[Array, "batch height width channel"],
 ) -> Float[Array, "batch rows columns channel"]:
-    """Every place twice along both axes, interpolated."""
-    batch, height, width, channels = units.shape
-    shape = (batch, 2 * height, 2 * width, channels)
-    return jax.image.resize(units, shape, "linear")
+    """Every place twice along both axes, interpolated; `jax.image.resize` is slower."""
+    for axis in (1, 2):
+        first = jax.lax.slice_in_dim(units, 0, 1, axis=axis)
+        last = jax.lax.slice_in_dim(units, -1, None, axis=axis)
+        inner = jax.lax.slice_in_dim(units, 0, -1, axis=axis)
+        outer = jax.lax.slice_in_dim(units, 1, None, axis=axis)
+        before = jnp.concatenate([first, inner], axis)
+        after = jnp.concatenate([outer, last], axis)
+        pairs = [0.75 * units + 0.25 * beside for beside in (before, after)]
+        shape = list(units.shape)
+        shape[axis] *= 2
+        units = jnp.stack(pairs, axis + 1).reshape(shape)
+    return units
