@@ -1,6 +1,7 @@
 """From content to states, transitions, free energy, and the ways between structures."""
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from itertools import combinations
 from typing import Any
@@ -15,6 +16,7 @@ from jaxrvae.analysis.landscape import LEAST_POINTS, FreeEnergy, find_free_energ
 from jaxrvae.analysis.order import content_names
 from jaxrvae.analysis.paths import Paths, find_paths
 from jaxrvae.analysis.states import States, find_states, shares_by_frame
+from jaxrvae.analysis.symmetry import symmetry_orders
 from jaxrvae.analysis.transitions import Transitions, find_transitions
 from jaxrvae.data.containers import Latents, Patches
 from jaxrvae.models.canonical import canonical_decoder
@@ -66,10 +68,23 @@ class Pathways:
         """The content of every state's typical patch."""
         return self.content[self.states.representatives]
 
+    @functools.cached_property
+    def symmetry(self) -> list[int] | None:
+        """The order of rotational symmetry of every state's image; for a turned pose.
+
+        None without images, or of signals.
+        """
+        if self.images is None or self.images.ndim < 3:
+            return None
+        return symmetry_orders(self.images)
+
     def tables(self) -> dict[str, pd.DataFrame]:
         """What there is as tables, by name; for files."""
+        states = self.states.to_dataframe()
+        if self.symmetry is not None:
+            states.insert(3, "symmetry", self.symmetry)
         found: dict[str, Any] = {
-            "states": self.states.to_dataframe(),
+            "states": states,
             "shares": self.shares,
             "transitions": self.transitions and self.transitions.to_dataframe(),
         }

@@ -14,7 +14,8 @@ from jaxrvae._typing import Bool, Float, Int, Number, ndarray
 
 LEAST = 4.0  # robust standard deviations that a site's mark is above other places
 LONGER = 1.25  # times the usual stay
-FRAMES = 3  # that a place is seen off walls, at least, of a polarity
+FRAMES = 6  # that a place is seen off walls, at least, of a polarity
+MARGIN = 1.5  # times the reach: a wall so near, bent by a site, marks others
 ROUNDS = 150  # of sharpening
 NOISE = 0.1  # standard deviations, added before it
 MOST_BINS = 64  # of the distance to the nearest wall
@@ -71,15 +72,15 @@ def find_marks(
     """How far the content of each place lasts off what is usual there.
 
     Usual is the median over all frames and places of one polarity and one distance
-    from the walls, no nearer than the reach: a wall that waits is no mark. The mean of
-    what is left is taken along the direction of content that varies most from place to
-    place, against its scatter from frame to frame; towards the side of its longer tail,
-    as defects are few. Both polarities are then averaged over their frames. Where a
-    wall was within the reach all the time, the same is done of all frames.
+    from the walls, beyond 1.5 times the reach: a wall that waits is no mark. The mean
+    of what is left is taken along the direction of content that varies most from place
+    to place, against its scatter from frame to frame; towards the side of its longer
+    tail, as defects are few. Both polarities are then averaged over their frames. Where
+    a wall was that near nearly all the time, the same is done of all frames.
 
     Returns:
         In robust standard deviations over the places; zero where a place was in
-        neither polarity for three frames.
+        neither polarity for six frames.
 
     Raises:
         DataError: Shapes that do not agree, or no place that walls are far from.
@@ -96,12 +97,12 @@ def find_marks(
         raise DataError(
             f"expected distances of the maps' {maps.shape[:3]}; got {distance.shape}."
         )
-    off, seen = _marks(maps, distance, float(reach), float(reach))
+    off, seen = _marks(maps, distance, float(reach), MARGIN * float(reach))
     on, known = _marks(maps, distance, float(reach), 0.0)
     if not seen.any():
         raise DataError(
-            f"expected places > {reach} off walls in >= {FRAMES} frames; got none. Take"
-            " a smaller reach, or more frames."
+            f"expected places > {MARGIN * reach:g} off walls in >= {FRAMES} frames; got"
+            " none. Take a smaller reach, or more frames."
         )
     return np.where(seen, off, np.where(known, on, 0.0))
 

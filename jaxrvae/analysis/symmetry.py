@@ -27,6 +27,12 @@ def rotational_symmetry(
     return max([n for n, share in shares.items() if share >= least], default=1)
 
 
+def symmetry_orders(images: Float[ndarray, "n row col *channel"]) -> list[int]:
+    """`rotational_symmetry` of every image, by its first channel."""
+    planes = images if images.ndim == 3 else images[..., 0]
+    return [rotational_symmetry(np.asarray(plane, float)) for plane in planes]
+
+
 def symmetry_shares(image: Float[ndarray, "height width"]) -> dict[int, float]:
     """By order, the share of the angular power that a turn by 360/n leaves."""
     power = angular_power(image)[1:]

@@ -12,7 +12,7 @@ from jaxrvae._checks import DataError
 from jaxrvae.report.figures import GALLERY, MOST_FRAMES, MOST_GALLERIES, figures
 from jaxrvae.report.motion import hop_rows
 from jaxrvae.report.result import Result
-from jaxrvae.report.ways import way_words
+from jaxrvae.report.ways import symmetry_word, way_words
 from jaxrvae.training.checkpoint import write_atomically
 from jaxrvae.viz.style import class_color
 
@@ -218,7 +218,7 @@ def _class_row(row: dict[str, Any]) -> dict[str, str]:
         "share": f"{row['share']:.1%}",
         "frames": str(row["frames"]),
         "brightness": f"{row.get('brightness', np.nan):.2f}",
-        "symmetry": "none" if row["symmetry"] == 1 else f"{row['symmetry']}-fold",
+        "symmetry": symmetry_word(row["symmetry"]),
         "probability": f"{row['probability']:.2f}",
         "content": ", ".join(f"{value:+.2f}" for value in contents),
     }

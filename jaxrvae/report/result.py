@@ -12,7 +12,7 @@ import pandas as pd
 from jaxrvae._typing import Float, Int, ndarray
 from jaxrvae.analysis.clusters import Classes
 from jaxrvae.analysis.pathways import Pathways
-from jaxrvae.analysis.symmetry import rotational_symmetry
+from jaxrvae.analysis.symmetry import symmetry_orders
 from jaxrvae.data.containers import Frames, Latents, Patches
 from jaxrvae.estimator import RVAE
 
@@ -115,9 +115,7 @@ class Result:
         model's own order of every patch also counts differences that only the average
         of many patches makes certain.
         """
-        images = self.class_images
-        planes = images if images.ndim == 3 else images[..., 0]
-        return [rotational_symmetry(np.asarray(plane, float)) for plane in planes]
+        return symmetry_orders(self.class_images)
 
     def class_table(self) -> pd.DataFrame:
         """A row a class: as `Classes.table`, with frames, brightness and symmetry.

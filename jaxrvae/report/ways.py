@@ -28,10 +28,12 @@ def way_words(result: Result) -> dict[str, Any]:
 def _states(found: Pathways) -> list[dict[str, str]]:
     rows = []
     counts = np.bincount(found.states.labels[found.states.labels >= 0])
+    orders = found.symmetry
     for index, place in enumerate(found.typical):
         rows.append(
             {
                 "state": str(index),
+                "symmetry": symmetry_word(orders[index]) if orders else "",
                 "color": class_color(index),
                 "count": f"{counts[index]:,}",
                 "share": f"{counts[index] / len(found.table):.1%}",
@@ -40,6 +42,11 @@ def _states(found: Pathways) -> list[dict[str, str]]:
             }
         )
     return rows
+
+
+def symmetry_word(order: int) -> str:
+    """As a table says it."""
+    return "none" if order == 1 else f"{order}-fold"
 
 
 def _paths(found: Pathways) -> list[dict[str, str]]:

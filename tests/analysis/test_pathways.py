@@ -96,9 +96,14 @@ def test_what_is_missing_is_said(table):
 
 @pytest.mark.very_slow
 def test_without_model_images_are_typical_patches(table):
-    patches = np.random.default_rng(0).normal(size=(len(table), 4, 4))
-    found = find_pathways(table, patches, num_bootstraps=0)
-    assert np.array_equal(found.images, patches[found.states.representatives])
+    y, x = np.mgrid[-8:9, -8:9] / 8
+    waves = np.stack([np.real((x + 1j * y) ** n) for n in (2, 3, 4)])
+    truth = table["truth"].to_numpy()
+    found = find_pathways(table, waves[truth], num_bootstraps=0)
+    typical = found.states.representatives
+    assert np.array_equal(found.images, waves[truth[typical]])
+    assert found.symmetry == (truth[typical] + 2).tolist()
+    assert found.tables()["states"]["symmetry"].tolist() == found.symmetry
 
 
 def test_bad_input_is_refused(table):
