@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 HIGHEST = 8.0  # k_BT; the colours end there
 MOST_POINTS = 6000
+FAR = 3.0  # times the usual step from frame to frame, from which on there is a gap
 
 
 def pathway_figures(found: Pathways) -> "Iterator[tuple[str, Figure]]":
@@ -82,18 +83,27 @@ def path_strips(found: Pathways) -> "Figure":
 
 
 def state_shares(found: Pathways) -> "Figure":
-    """The share of every state, frame by frame, with its interval of 90 %."""
+    """The share of every state, frame by frame, with its interval of 90 %.
+
+    Frames that lie farther apart than is usual are not joined; beyond the eighth state,
+    lines are broken.
+    """
     assert found.shares is not None, "there are several frames"
     with style.styled():
         figure, axes = style.new_figure(7.6, 3.2)
         axis = axes[0, 0]
         for index, own in found.shares.groupby("state"):
-            color = style.class_color(int(str(index)))
-            frame, share = own["frame"].to_numpy(), own["share"].to_numpy()
-            axis.fill_between(
-                frame, own["low"], own["high"], color=color, alpha=0.2, lw=0
-            )
-            axis.plot(frame, share, "-", color=color, lw=1.4, label=f"state {index}")
+            number = int(str(index))
+            color, line = style.class_color(number), style.class_line(number)
+            values = own[["frame", "share", "low", "high"]].to_numpy(float)
+            steps = np.diff(values[:, 0])
+            far = np.flatnonzero(steps > FAR * np.median(steps)) + 1
+            frame, share, low, high = np.insert(values, far, np.nan, axis=0).T
+            axis.fill_between(frame, low, high, color=color, alpha=0.2, lw=0)
+            axis.plot(frame, share, line, color=color, lw=1.4, label=f"state {index}")
+            alone = np.isnan(np.append(share[1:], np.nan))
+            alone &= np.isnan(np.append(np.nan, share[:-1]))
+            axis.plot(frame[alone], share[alone], ".", color=color)
         axis.set(xlabel="frame", ylabel="share of the patches", ylim=(0, None))
         axis.legend(ncols=4, loc="upper center", bbox_to_anchor=(0.5, 1.18))
         return figure

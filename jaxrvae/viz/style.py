@@ -20,6 +20,7 @@ CLASS_COLORS = (
     "#D55E00", "#F0E442", "#0072B2", "#999999",
 )  # fmt: skip
 CLASS_MARKERS = "osD^vP"  # beyond the eighth class, colours come again in other shapes
+CLASS_LINES = ("-", "--", ":", "-.")
 INK, FAINT = "#1b1f24", "#8a929b"
 DPI = 130
 STYLE: Any = {
@@ -50,6 +51,11 @@ def class_color(index: int) -> str:
 def class_marker(index: int) -> str:
     """Its marker: a circle for the first eight classes."""
     return CLASS_MARKERS[index // len(CLASS_COLORS) % len(CLASS_MARKERS)]
+
+
+def class_line(index: int) -> str:
+    """Its line: solid for the first eight classes."""
+    return CLASS_LINES[index // len(CLASS_COLORS) % len(CLASS_LINES)]
 
 
 def styled() -> Any:
