@@ -123,6 +123,9 @@ class RVAE:
         seeds: int | None = None,
         run_dir: str | Path | None = None,
         save_seconds: float = 20.0,
+        devices: int | None = 1,
+        parallel: str = "jit",
+        accumulate: int = 1,
         progress: bool = True,
     ) -> "RVAE":
         """Train from fresh weights, or from the last checkpoint in the run directory.
@@ -143,6 +146,11 @@ class RVAE:
             run_dir: Checkpoints go there; a run that was stopped goes on from its last
                 one and ends bit for bit where it would have ended.
             save_seconds: Between two checkpoints; at most so much work is lost.
+            devices: That every batch, or with `seeds` the members, are split over;
+                None: all that JAX sees.
+            parallel: How: "jit", one program over a mesh; or "pmap", one a device.
+            accumulate: Parts of a batch, one after the other, that its gradient is the
+                mean of: less memory.
             progress: Whether to say how it goes.
 
         Returns:
@@ -172,7 +180,8 @@ class RVAE:
             whole("seeds", seeds, 1)
         training = TrainingConfig(
             epochs=epochs, batch_size=batch_size, learning_rate=learning_rate,
-            seed=config.seed, save_seconds=save_seconds,
+            seed=config.seed, save_seconds=save_seconds, devices=devices,
+            parallel=parallel, accumulate=accumulate,
         )  # fmt: skip
         aim = from_mapping(ObjectiveConfig, objective or {})
         how = training, aim, seeds, run_dir, progress

@@ -239,14 +239,13 @@ def _fit(patches: Patches, config: RunConfig, progress: bool) -> RVAE:
     whole = run_mapping(config) | {"patches": settled}
     kept = {name: whole[name] for name in ("kind", "locate", "walls", "patches")}
     model.metadata["run"] = kept  # other images are then cut alike
+    training = to_mapping(config.training)
+    del training["seed"]  # the model's own
     return model.fit(
         patches,
-        epochs=config.training.epochs,
-        batch_size=config.training.batch_size,
-        learning_rate=config.training.learning_rate,
         run_dir=config.out,
-        save_seconds=config.training.save_seconds,
         progress=progress,
+        **training,
     )
 
 

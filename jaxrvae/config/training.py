@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from jaxrvae._checks import at_least, between, positive, whole
+from jaxrvae._checks import at_least, between, one_of, positive, whole
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -61,9 +61,16 @@ class TrainingConfig:
     learning_rate: float = 2e-3  # the highest; it rises and falls along a cosine
     seed: int = 0
     save_seconds: float = 20.0  # at most so much work is lost to a kill
+    devices: int | None = 1  # that a batch, or an ensemble, is split over; None: all
+    parallel: str = "jit"  # how: one program over a mesh, or "pmap"
+    accumulate: int = 1  # parts of a batch, one after another, to save memory
 
     def __post_init__(self) -> None:
         if self.epochs is not None:
             whole("epochs", self.epochs, 1)
         whole("batch_size", self.batch_size, 1)
         positive("learning_rate", self.learning_rate)
+        if self.devices is not None:
+            whole("devices", self.devices, 1, "None takes all.")
+        one_of("parallel", self.parallel, ("jit", "pmap"))
+        whole("accumulate", self.accumulate, 1)

@@ -60,7 +60,8 @@ def fit_models(
         "model": to_mapping(config),
         "training": to_mapping(training),
     }
-    del fingerprint["training"]["save_seconds"]  # changes nothing that is learned
+    for name in ("save_seconds", "devices"):  # change nothing that is learned
+        del fingerprint["training"][name]
     if aim != ObjectiveConfig():
         fingerprint["objective"] = to_mapping(aim)
     if seeds is not None:

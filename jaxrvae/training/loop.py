@@ -25,6 +25,7 @@ from jaxrvae._compile import compile_lightly
 from jaxrvae._typing import Array, Float, PRNGKey, ndarray
 from jaxrvae.config import TrainingConfig
 from jaxrvae.training.checkpoint import RunDirectory
+from jaxrvae.training.sharding import Spread, accumulated, spread_over
 
 Params = Any
 Loss = Callable[[Params, Any, Array, PRNGKey], tuple[Array, dict[str, Array]]]
@@ -90,12 +91,16 @@ def train(
 
     Raises:
         Diverged: If the loss stops being finite. The last good state is kept.
+        ValueError: The config's devices do not go with its batch, or are not there.
     """
     num_images = len(jax.tree.leaves(features)[0])
     epochs, steps, batch_size = plan(config, num_images)
     optimizer = _optimizer(config.learning_rate, epochs * steps)
     start_optimizer = optimizer.init if members is None else jax.vmap(optimizer.init)
+    spread = spread_over(config, batch_size, members)
     state = (params, compile_lightly(start_optimizer)(params))
+    state = spread.placed(state, split=members is not None)
+    features = spread.placed(features)
     history: list[dict[str, float]] = []
     with contextlib.ExitStack() as stack:
         run = None
@@ -106,7 +111,7 @@ def train(
                 _, state, history = found
         first = len(history)
         if first >= epochs:
-            return Fitted(state[0], history, 0.0)
+            return Fitted(spread.gathered(state[0]), history, 0.0)
         key, fold = jax.random.key(config.seed), jax.random.fold_in
         if members is not None:
             key = jax.vmap(jax.random.key)(config.seed + jnp.arange(members))
@@ -119,20 +124,24 @@ def train(
         saved = time.perf_counter()
         before = state, len(history)
         for epoch in range(first, epochs):
-            begun, epoch_key = _begun(epoch, epochs), fold(key, epoch)
+            shares = _begun(epoch, epochs)
+            begun = spread.placed(shares)
+            epoch_key = spread.placed(fold(key, epoch), split=members is not None)
             own = loss
-            if quicker and QUICKER[0] <= begun[0] and begun[1] <= QUICKER[1]:
+            if quicker and QUICKER[0] <= shares[0] and shares[1] <= QUICKER[1]:
                 own = quicker
             if own not in compiled:
                 start = time.perf_counter()
-                run_epoch = _make_epoch(own, optimizer, steps, batch_size)
+                sizes = steps, batch_size, config.accumulate
+                run_epoch = _make_epoch(own, optimizer, *sizes, spread)
                 if members is not None:
                     run_epoch = jax.vmap(run_epoch, (0, None, None, 0))
-                lowered = jax.jit(run_epoch).lower(state, features, begun, epoch_key)
-                compiled[own] = lowered.compile()
+                inputs = state, features, begun, epoch_key
+                compiled[own] = spread.compiled(run_epoch, *inputs)
                 compile_seconds += time.perf_counter() - start
             start = time.perf_counter()
             new, metrics = compiled[own](state, features, begun, epoch_key)
+            metrics = spread.gathered(metrics)
             row = {name: float(np.mean(value)) for name, value in metrics.items()}
             seconds = time.perf_counter() - start
             started = row.pop("first_loss")
@@ -141,7 +150,7 @@ def train(
                     state, history = before[0], history[: before[1]]
                 if run is not None and history:
                     run.save(len(history) * steps, state, history)
-                good = Fitted(state[0], history, compile_seconds)
+                good = Fitted(spread.gathered(state[0]), history, compile_seconds)
                 raise Diverged(_diverged(epoch, run_dir, history), good)
             before, state = (state, epoch), new
             history.append(
@@ -153,7 +162,7 @@ def train(
             if run and (last or time.perf_counter() - saved > config.save_seconds):
                 run.save((epoch + 1) * steps, state, history)
                 saved = time.perf_counter()
-    return Fitted(state[0], history, compile_seconds)
+    return Fitted(spread.gathered(state[0]), history, compile_seconds)
 
 
 def _optimizer(learning_rate: float, steps: int) -> optax.GradientTransformation:
@@ -170,6 +179,8 @@ def _make_epoch(
     optimizer: optax.GradientTransformation,
     steps: int,
     batch_size: int,
+    accumulate: int,
+    spread: Spread,
 ) -> Callable[[Any, Any, Array, PRNGKey], tuple[Any, dict[str, Array]]]:
     """(state, features, begun, key) to (state, means over the epoch), to be compiled.
 
@@ -190,10 +201,15 @@ def _make_epoch(
         def step(state: Any, inputs: tuple[Array, Array, PRNGKey]) -> tuple[Any, Any]:
             params, optimizer_state = state
             index, progress, step_key = inputs
-            batch = jax.tree.map(lambda values: values[index], features)
-            (value, parts), slope = jax.value_and_grad(loss, has_aux=True)(
-                params, batch, progress, step_key
-            )
+
+            def slopes(params: Any, index: Array, key: PRNGKey) -> Any:
+                batch = jax.tree.map(lambda values: values[index], features)
+                both = jax.value_and_grad(loss, has_aux=True)
+                return both(params, batch, progress, key)
+
+            own = spread.own_part(index), spread.own_key(step_key)
+            found = accumulated(slopes, accumulate)(params, *own)
+            (value, parts), slope = spread.joined(found)
             updates, optimizer_state = optimizer.update(slope, optimizer_state, params)
             params = optax.apply_updates(params, updates)
             return (params, optimizer_state), {"loss": value, **parts}

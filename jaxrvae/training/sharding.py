@@ -1,0 +1,159 @@
+"""A training epoch on several devices: the images of a batch, or an ensemble's members.
+
+Two ways to the same result. "jit": one program over a mesh; the compiler splits what is
+split (the batch, or the members) and sums gradients over the devices. Draws are those
+of one device. "pmap": the same program on every device, each with its part of the batch
+and a key of its own, gradients averaged by hand.
+
+What lies on the devices is replicated but for the members' weights, so that the images
+of a data set fit on each device, or are read from the host (`jaxrvae.data`).
+"""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from jaxrvae._typing import Array, PRNGKey
+from jaxrvae.config import TrainingConfig
+
+AXIS = "device"
+
+
+@dataclasses.dataclass(frozen=True)
+class Spread:
+    """How an epoch is spread over devices.
+
+    Attributes:
+        devices: One or more.
+        way: "jit" or "pmap".
+        members: Whether an ensemble's members are split, and not the batch.
+    """
+
+    devices: tuple[Any, ...]
+    way: str = "jit"
+    members: bool = False
+
+    @property
+    def alone(self) -> bool:
+        """Whether there is nothing to spread."""
+        return len(self.devices) == 1
+
+    @property
+    def mapped(self) -> bool:
+        """Whether every device runs the program on its own."""
+        return self.way == "pmap" and not self.alone
+
+    def sharding(self, *names: str | None) -> NamedSharding:
+        """Of arrays whose axes are split so; without names, of copies on each."""
+        mesh = Mesh(np.array(self.devices), (AXIS,), axis_types=(AxisType.Auto,))
+        return NamedSharding(mesh, PartitionSpec(*names))
+
+    def placed(self, values: Any, split: bool = False) -> Any:
+        """A pytree of arrays on the devices; split along their first axes, or whole."""
+        if self.alone or self.mapped:
+            return values
+        return jax.device_put(values, self.sharding(*((AXIS,) if split else ())))
+
+    def gathered(self, values: Any) -> Any:
+        """A pytree of arrays on the first device alone, wherever their parts lie."""
+        if self.alone or self.mapped:
+            return values
+
+        def whole(leaf: Any) -> Array:
+            if not leaf.is_fully_addressable and not leaf.is_fully_replicated:
+                leaf = multihost_utils.process_allgather(leaf, tiled=True)
+            return jnp.asarray(np.asarray(leaf))
+
+        return jax.tree.map(whole, values)
+
+    def own_part(self, index: Array) -> Array:
+        """Of a batch's images, those that this device sees."""
+        if self.alone or self.members:
+            return index
+        if self.mapped:
+            own = index.reshape(len(self.devices), -1)
+            return own[jax.lax.axis_index(AXIS)]
+        return jax.lax.with_sharding_constraint(index, self.sharding(AXIS))
+
+    def own_key(self, key: PRNGKey) -> PRNGKey:
+        """What this device draws with."""
+        if not self.mapped:
+            return key
+        return jax.random.fold_in(key, jax.lax.axis_index(AXIS))
+
+    def joined(self, values: Any) -> Any:
+        """Means over the devices of what each found of its part."""
+        return jax.lax.pmean(values, AXIS) if self.mapped else values
+
+    def compiled(self, epoch: Any, *arguments: Any) -> Any:
+        """The program of an epoch (state, features, begun, key), ready to run."""
+        if not self.mapped:
+            return jax.jit(epoch).lower(*arguments).compile()
+        number = len(self.devices)
+        everywhere = jax.pmap(
+            lambda _, *inputs: epoch(*inputs),
+            axis_name=AXIS,
+            in_axes=(0, None, None, None, None),  # pmap splits something, or nothing
+            out_axes=None,
+            devices=self.devices,
+        )
+        program = everywhere.lower(np.arange(number), *arguments).compile()
+        return lambda *inputs: program(np.arange(number), *inputs)
+
+
+def spread_over(config: TrainingConfig, batch_size: int, members: int | None) -> Spread:
+    """The first so many devices of the machine (all: None), checked.
+
+    Args:
+        batch_size: Of the training; less than the config's where images are few.
+
+    Raises:
+        ValueError: There are not so many, or they do not divide the batch (or, of an
+            ensemble, its members).
+    """
+    there = jax.devices()
+    number = len(there) if config.devices is None else config.devices
+    if number > len(there):
+        raise ValueError(
+            f"devices={number}; JAX sees {len(there)} ({there[0].platform}). Ask for no"
+            " more, or start JAX with more of them."
+        )
+    if members is not None and config.parallel == "pmap" and number > 1:
+        raise ValueError('an ensemble is spread by parallel="jit" alone.')
+    parts = config.accumulate * (1 if members else number)
+    _divides("batch_size", batch_size, parts, f"{parts} devices times accumulate")
+    if members is not None:
+        _divides("seeds", members, number, f"{number} devices")
+    return Spread(tuple(there[:number]), config.parallel, members is not None)
+
+
+def _divides(name: str, value: int, parts: int, what: str) -> None:
+    if value % parts:
+        near = max(round(value / parts), 1) * parts
+        raise ValueError(f"{what} do not divide {name}={value}. Take {name}={near}.")
+
+
+def accumulated(slope: Any, parts: int) -> Any:
+    """A function (params, index, key) as `slope`, a mean over parts of the batch.
+
+    Activations of one part are held at a time.
+    """
+    if parts == 1:
+        return slope
+
+    def mean(params: Any, index: Array, key: PRNGKey) -> Any:
+        def add(total: Any, inputs: tuple[Array, PRNGKey]) -> tuple[Any, None]:
+            return jax.tree.map(jnp.add, total, slope(params, *inputs)), None
+
+        pieces = index.reshape(-1, parts).T, jax.random.split(key, parts)
+        shapes = jax.eval_shape(slope, params, pieces[0][0], pieces[1][0])
+        none = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+        total, _ = jax.lax.scan(add, none, pieces)
+        return jax.tree.map(lambda leaf: leaf / parts, total)
+
+    return mean

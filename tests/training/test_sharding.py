@@ -1,0 +1,131 @@
+"""Several devices give what one gives. Run in processes of their own: JAX counts its
+devices once."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from jaxrvae.config import TrainingConfig
+from jaxrvae.training.sharding import spread_over
+
+START = """
+import json, sys
+import jax
+jax.config.update("jax_num_cpu_devices", 4)
+import jax.numpy as jnp
+import numpy as np
+"""
+FIT = """
+import jaxrvae as jr
+images = np.random.default_rng(0).normal(size=(64, 16, 16)).astype(np.float32)
+found = []
+for options in json.loads(sys.argv[1]):
+    model = jr.RVAE(content_dim=2, pose=("rotation",), num_turns=4, hidden_dim=16)
+    model.fit(images, epochs=3, batch_size=32, progress=False, **options)
+    found.append(model.history["loss"].tolist())
+print(json.dumps(found))
+"""
+TRAIN = """
+from jaxrvae.config import TrainingConfig
+from jaxrvae.training.loop import train
+targets = np.random.default_rng(0).normal(3.0, 1.0, (64, 2)).astype(np.float32)
+def loss(params, batch, progress, key):
+    value = jnp.square(batch["x"] - params["mean"]).sum(1).mean()
+    return value, {"part": 2 * value}
+found = []
+for options in json.loads(sys.argv[1]):
+    config = TrainingConfig(epochs=5, batch_size=16, learning_rate=0.1, **options)
+    start = {"mean": jnp.zeros(2)}
+    fitted = train(loss, start, {"x": targets}, config, progress=False)
+    found.append([*fitted.params["mean"].tolist(), fitted.history[-1]["part"]])
+print(json.dumps(found))
+"""
+
+RESUME = """
+import contextlib, tempfile
+from jaxrvae.config import TrainingConfig
+from jaxrvae.training import loop
+targets = np.random.default_rng(0).normal(3.0, 1.0, (64, 2)).astype(np.float32)
+def loss(params, batch, progress, key):
+    value = jnp.square(batch["x"] - params["mean"]).sum(1).mean()
+    return value, {}
+@contextlib.contextmanager
+def stopping(epochs, first, show):
+    done = []
+    def line(text):
+        done.append(text)
+        if len(done) == 3:
+            raise KeyboardInterrupt
+    yield line
+found, plain = [], loop._progress
+for devices in json.loads(sys.argv[1]):
+    with tempfile.TemporaryDirectory() as folder:
+        for number in devices:
+            config = TrainingConfig(
+                epochs=6, batch_size=16, learning_rate=0.1, save_seconds=0.0,
+                devices=number,
+            )
+            loop._progress = stopping if number != devices[-1] else plain
+            with contextlib.suppress(KeyboardInterrupt):
+                fitted = loop.train(
+                    loss, {"mean": jnp.zeros(2)}, {"x": targets}, config,
+                    run_dir=folder, progress=False,
+                )
+        assert len(fitted.history) == 6
+        found.append(fitted.params["mean"].tolist())
+print(json.dumps(found))
+"""
+
+
+def found_by(script, *options):
+    """What a process with four devices finds, for every mapping of options."""
+    command = [sys.executable, "-c", START + script, json.dumps(options)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return np.array(json.loads(done.stdout.splitlines()[-1]))
+
+
+def test_a_batch_on_several_devices_gives_what_one_gives():
+    alone, *others = found_by(
+        TRAIN,
+        {},
+        {"devices": 4},
+        {"devices": None},
+        {"devices": 2, "accumulate": 4},
+        {"devices": 4, "parallel": "pmap"},
+        {"devices": 2, "parallel": "pmap", "accumulate": 2},
+    )
+    for other in others:  # sums in another order
+        np.testing.assert_allclose(other, alone, rtol=1e-5)
+
+
+def test_a_run_goes_on_with_another_number_of_devices():
+    whole, *resumed = found_by(RESUME, [1], [4, 2], [1, 4], [4, 1])
+    for other in resumed:
+        np.testing.assert_allclose(other, whole, rtol=1e-5)
+
+
+@pytest.mark.slow
+def test_a_model_and_an_ensemble_learn_the_same_on_several_devices():
+    one, split, members, spread = found_by(
+        FIT, {}, {"devices": 4}, {"seeds": 4}, {"seeds": 4, "devices": 4}
+    )
+    np.testing.assert_allclose(split, one, rtol=1e-4)
+    np.testing.assert_allclose(spread, members, rtol=1e-4)
+
+
+def config(**options):
+    return TrainingConfig(**options)
+
+
+def test_devices_that_do_not_divide_are_refused():
+    with pytest.raises(ValueError, match=r"JAX sees 1"):
+        spread_over(config(devices=2), 100, None)
+    with pytest.raises(ValueError, match=r"batch_size=100.*Take batch_size=99"):
+        spread_over(config(accumulate=3), 100, None)
+    with pytest.raises(ValueError, match="one of.*pmap"):
+        config(parallel="pmapp")
+    with pytest.raises(ValueError, match="devices"):
+        config(devices=0)
