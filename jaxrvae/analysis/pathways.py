@@ -217,7 +217,10 @@ def _transitions(
     """Along the tracks, if any was seen twice."""
     number = len(states)
     if "track" not in own:
-        notes["transitions"] = "transitions need a column track: link the positions."
+        notes["transitions"] = (
+            "transitions need a column track: jr.link, or in a run track: {max_step:"
+            " pixels}."
+        )
     elif number < 2:
         notes["transitions"] = "there is one state, and nothing to go over to."
     else:

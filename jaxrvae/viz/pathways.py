@@ -105,6 +105,7 @@ def state_shares(found: Pathways) -> "Figure":
             alone &= np.isnan(np.append(np.nan, share[:-1]))
             axis.plot(frame[alone], share[alone], ".", color=color)
         axis.set(xlabel="frame", ylabel="share of the patches", ylim=(0, None))
+        axis.xaxis.get_major_locator().set_params(integer=True)
         axis.legend(ncols=4, loc="upper center", bbox_to_anchor=(0.5, 1.18))
         return figure
 

@@ -133,4 +133,4 @@ def test_pathways_have_their_section(result, tmp_path):
     text = path.read_text()
     assert "<h2>Pathways</h2>" in text
     assert "Share of every state" in text
-    assert "link the positions" in text  # there are no tracks
+    assert "need a column track" in text  # there are no tracks
