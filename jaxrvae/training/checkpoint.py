@@ -294,7 +294,17 @@ def _manager(folder: Path) -> Any:
     for left in folder.glob("*"):
         if not left.name.isdigit():  # whole checkpoints are named by their step alone
             shutil.rmtree(left, ignore_errors=True)
-    options = ocp.CheckpointManagerOptions(max_to_keep=2)
+    alone: dict[str, Any] = {}
+    if jax.process_count() > 1:  # this process writes; the others are not waited for
+        own = jax.process_index()
+        how = ocp.options.MultiprocessingOptions(
+            primary_host=own,
+            active_processes={own},
+            barrier_sync_key_prefix=f"process{own}",
+        )
+        alone = {"create": False, "multiprocessing_options": how}
+        folder.mkdir(parents=True, exist_ok=True)
+    options = ocp.CheckpointManagerOptions(max_to_keep=2, **alone)
     return ocp.CheckpointManager(folder.absolute(), options=options)
 
 

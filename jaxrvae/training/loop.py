@@ -99,16 +99,18 @@ def train(
     start_optimizer = optimizer.init if members is None else jax.vmap(optimizer.init)
     spread = spread_over(config, batch_size, members)
     state = (params, compile_lightly(start_optimizer)(params))
-    state = spread.placed(state, split=members is not None)
     features = spread.placed(features)
     history: list[dict[str, float]] = []
     with contextlib.ExitStack() as stack:
         run = None
         if run_dir is not None:
-            run = stack.enter_context(RunDirectory(run_dir, fingerprint or {}))
-            found = run.restore(state)
-            if found is not None:
-                _, state, history = found
+            if spread.leads:
+                run = stack.enter_context(RunDirectory(run_dir, fingerprint or {}))
+                found = run.restore(state)
+                if found is not None:
+                    _, state, history = found
+            state, history = spread.shared(state, history)
+        state = spread.placed(state, split=members is not None)
         first = len(history)
         if first >= epochs:
             return Fitted(spread.gathered(state[0]), history, 0.0)
@@ -120,7 +122,8 @@ def train(
             quicker = None
         compiled: dict[Loss, Any] = {}
         compile_seconds = 0.0
-        bar = stack.enter_context(_progress(epochs, first, progress))
+        show = progress and spread.leads
+        bar = stack.enter_context(_progress(epochs, first, show))
         saved = time.perf_counter()
         before = state, len(history)
         for epoch in range(first, epochs):
@@ -148,9 +151,10 @@ def train(
             if not math.isfinite(row["loss"]):
                 if not math.isfinite(started):  # the last step before was one too far
                     state, history = before[0], history[: before[1]]
+                state = spread.gathered(state)
                 if run is not None and history:
                     run.save(len(history) * steps, state, history)
-                good = Fitted(spread.gathered(state[0]), history, compile_seconds)
+                good = Fitted(state[0], history, compile_seconds)
                 raise Diverged(_diverged(epoch, run_dir, history), good)
             before, state = (state, epoch), new
             history.append(
@@ -158,9 +162,11 @@ def train(
                 | {"seconds": seconds}
             )
             bar(f"loss {row['loss']:.2f}")
-            last = epoch + 1 == epochs
-            if run and (last or time.perf_counter() - saved > config.save_seconds):
-                run.save((epoch + 1) * steps, state, history)
+            late = time.perf_counter() - saved > config.save_seconds
+            if run_dir and spread.agreed(late or epoch + 1 == epochs):
+                whole = spread.gathered(state)
+                if run is not None:
+                    run.save((epoch + 1) * steps, whole, history)
                 saved = time.perf_counter()
     return Fitted(spread.gathered(state[0]), history, compile_seconds)
 

@@ -10,6 +10,7 @@ of a data set fit on each device, or are read from the host (`jaxrvae.data`).
 """
 
 import dataclasses
+import json
 from typing import Any
 
 import jax
@@ -57,7 +58,10 @@ class Spread:
         """A pytree of arrays on the devices; split along their first axes, or whole."""
         if self.alone or self.mapped:
             return values
-        return jax.device_put(values, self.sharding(*((AXIS,) if split else ())))
+        where = self.sharding(*((AXIS,) if split else ()))
+        if jax.process_count() == 1:
+            return jax.device_put(values, where)
+        return jax.tree.map(lambda leaf: _own_parts(leaf, where), values)
 
     def gathered(self, values: Any) -> Any:
         """A pytree of arrays on the first device alone, wherever their parts lie."""
@@ -70,6 +74,27 @@ class Spread:
             return jnp.asarray(np.asarray(leaf))
 
         return jax.tree.map(whole, values)
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process is the one, or the first, that speaks and writes."""
+        return self.alone or jax.process_index() == 0
+
+    def agreed(self, flag: bool) -> bool:
+        """What the first process says."""
+        if jax.process_count() == 1:
+            return flag
+        return bool(multihost_utils.broadcast_one_to_all(np.array(flag)))
+
+    def shared(self, state: Any, history: list[Any]) -> tuple[Any, list[Any]]:
+        """What the first process restored, arrays and rows of numbers, for all."""
+        if jax.process_count() == 1:
+            return state, history
+        text = np.frombuffer(json.dumps(history).encode(), np.uint8)
+        size = int(multihost_utils.broadcast_one_to_all(np.array(len(text))))
+        row = np.resize(text, size) if self.leads else np.zeros(size, np.uint8)
+        state, row = multihost_utils.broadcast_one_to_all((state, row))
+        return state, json.loads(np.asarray(row, np.uint8).tobytes().decode())
 
     def own_part(self, index: Array) -> Array:
         """Of a batch's images, those that this device sees."""
@@ -106,6 +131,15 @@ class Spread:
         return lambda *inputs: program(np.arange(number), *inputs)
 
 
+def _own_parts(leaf: Any, where: NamedSharding) -> Array:
+    """What all processes hold alike, as one array of which each has its parts."""
+    if jnp.issubdtype(jnp.result_type(leaf), jax.dtypes.prng_key):
+        data = _own_parts(jax.random.key_data(leaf), where)
+        return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
+    held = np.asarray(leaf)
+    return jax.make_array_from_callback(held.shape, where, lambda part: held[part])
+
+
 def spread_over(config: TrainingConfig, batch_size: int, members: int | None) -> Spread:
     """The first so many devices of the machine (all: None), checked.
 
@@ -118,6 +152,11 @@ def spread_over(config: TrainingConfig, batch_size: int, members: int | None) ->
     """
     there = jax.devices()
     number = len(there) if config.devices is None else config.devices
+    if jax.process_count() > 1 and number != len(there):
+        raise ValueError(
+            f"devices={number} of {len(there)} in {jax.process_count()} processes; they"
+            " train on all. Take devices=None."
+        )
     if number > len(there):
         raise ValueError(
             f"devices={number}; JAX sees {len(there)} ({there[0].platform}). Ask for no"

@@ -2,6 +2,7 @@
 devices once."""
 
 import json
+import socket
 import subprocess
 import sys
 
@@ -79,6 +80,66 @@ for devices in json.loads(sys.argv[1]):
 print(json.dumps(found))
 """
 
+PAIR = """
+import json, os, sys
+import jax
+port, index, stop, folder = *(int(word) for word in sys.argv[1:4]), sys.argv[4]
+if port:
+    jax.distributed.initialize(f"127.0.0.1:{port}", 2, index)
+import jax.numpy as jnp
+import numpy as np
+from jaxrvae.config import TrainingConfig
+from jaxrvae.training import loop
+targets = np.random.default_rng(0).normal(3.0, 1.0, (64, 2)).astype(np.float32)
+def loss(params, batch, progress, key):
+    draw = 0.1 * jax.random.normal(key, (2,))
+    value = jnp.square(batch["x"] - params["mean"] - draw).sum(1).mean()
+    return value, {}
+save = loop.RunDirectory.save
+def killed(run, step, *rest):
+    save(run, step, *rest)
+    if step == 4 * stop:
+        run._manager.wait_until_finished()
+        os._exit(1)
+loop.RunDirectory.save = killed
+config = TrainingConfig(
+    epochs=6, batch_size=16, learning_rate=0.1, save_seconds=0.0, devices=None
+)
+found = []
+for members in None, 2:
+    start = {"mean": jnp.zeros((2,) if members is None else (members, 2))}
+    fitted = loop.train(
+        loss, start, {"x": targets}, config, members=members,
+        run_dir=f"{folder}/{members}", progress=False,
+    )
+    losses = [row["loss"] for row in fitted.history]
+    found += [*np.ravel(fitted.params["mean"]).tolist(), *losses]
+print(json.dumps(found))
+"""
+
+
+def pair(folder, stop=0):
+    """What two processes of one device each find; none of a pair that is stopped."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-c", PAIR, *map(str, (port, index, stop, folder))],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for index in (0, 1)
+    ]
+    first = both[0].communicate(timeout=300)[0]
+    if stop:
+        both[1].kill()  # it waits for its peer
+        both[1].communicate()
+        return []
+    return [
+        json.loads(out.splitlines()[-1]) for out in (first, both[1].communicate()[0])
+    ]
+
 
 def found_by(script, *options):
     """What a process with four devices finds, for every mapping of options."""
@@ -105,6 +166,18 @@ def test_a_run_goes_on_with_another_number_of_devices():
     whole, *resumed = found_by(RESUME, [1], [4, 2], [1, 4], [4, 1])
     for other in resumed:
         np.testing.assert_allclose(other, whole, rtol=1e-5)
+
+
+@pytest.mark.slow
+def test_two_processes_learn_the_same_and_go_on_after_a_kill(tmp_path):
+    alone = subprocess.run(
+        [sys.executable, "-c", PAIR, "0", "0", "0", str(tmp_path / "alone")],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    wanted = json.loads(alone.stdout.splitlines()[-1])
+    assert pair(tmp_path / "pair", stop=3) == []
+    for found in pair(tmp_path / "pair"):
+        np.testing.assert_allclose(found, wanted, rtol=1e-5)
 
 
 @pytest.mark.slow
