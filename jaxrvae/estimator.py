@@ -126,6 +126,7 @@ class RVAE:
         devices: int | None = 1,
         parallel: str = "jit",
         accumulate: int = 1,
+        stream: bool | None = None,
         progress: bool = True,
     ) -> "RVAE":
         """Train from fresh weights, or from the last checkpoint in the run directory.
@@ -151,6 +152,9 @@ class RVAE:
             parallel: How: "jit", one program over a mesh; or "pmap", one a device.
             accumulate: Parts of a batch, one after the other, that its gradient is the
                 mean of: less memory.
+            stream: Whether patches are read while training goes on, so that they may
+                be larger than memory; None: where more than 1 GiB of them lie on disk
+                (`Patches.load`).
             progress: Whether to say how it goes.
 
         Returns:
@@ -181,7 +185,7 @@ class RVAE:
         training = TrainingConfig(
             epochs=epochs, batch_size=batch_size, learning_rate=learning_rate,
             seed=config.seed, save_seconds=save_seconds, devices=devices,
-            parallel=parallel, accumulate=accumulate,
+            parallel=parallel, accumulate=accumulate, stream=stream,
         )  # fmt: skip
         aim = from_mapping(ObjectiveConfig, objective or {})
         how = training, aim, seeds, run_dir, progress

@@ -63,6 +63,7 @@ class TrainingConfig:
     save_seconds: float = 20.0  # at most so much work is lost to a kill
     devices: int | None = 1  # that a batch, or an ensemble, is split over; None: all
     parallel: str = "jit"  # how: one program over a mesh, or "pmap"
+    stream: bool | None = None  # read images as they come; None: over 1 GiB on disk
     accumulate: int = 1  # parts of a batch, one after another, to save memory
 
     def __post_init__(self) -> None:

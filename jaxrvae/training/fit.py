@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxrvae._typing import ndarray
+from jaxrvae._typing import Array, ndarray
 from jaxrvae.config import ModelConfig, ObjectiveConfig, TrainingConfig, to_mapping
 from jaxrvae.data.known import Known
 from jaxrvae.models.affine import AffineModel
@@ -17,6 +17,7 @@ from jaxrvae.objectives.bound import FEW
 from jaxrvae.objectives.build import make_loss
 from jaxrvae.training.checkpoint import data_fingerprint
 from jaxrvae.training.loop import Diverged, Fitted, train
+from jaxrvae.training.stream import STREAM_BYTES, Stream, is_on_disk
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +61,7 @@ def fit_models(
         "model": to_mapping(config),
         "training": to_mapping(training),
     }
-    for name in ("save_seconds", "devices"):  # change nothing that is learned
+    for name in ("save_seconds", "devices", "stream"):  # change nothing that is learned
         del fingerprint["training"][name]
     if aim != ObjectiveConfig():
         fingerprint["objective"] = to_mapping(aim)
@@ -71,15 +72,21 @@ def fit_models(
         fingerprint |= {name: data_fingerprint(v) for name, v in beside.items()}
     fresh = fresh_model(config, known, images)
     params = fresh.params if seeds is None else fresh_members(fresh, images, seeds)
-    found = fresh.features(images) | beside
-    aims = fresh, fresh.is_small(len(images)), aim
+    if streams(training, images):
+        fingerprint["streamed"] = True
+        found, expanded = stream_of(fresh, given), False
+    else:
+        expanded = fresh.is_small(len(images))
+        whole = fresh.features(images) | beside
+        found = {name: jnp.asarray(values) for name, values in whole.items()}
+    aims = fresh, expanded, aim
     many = isinstance(fresh.model, AffineModel) and fresh.model.num_turns > FEW
     error = None
     try:
         fitted = train(
             make_loss(*aims),
             params,
-            {name: jnp.asarray(values) for name, values in found.items()},
+            found,
             training,
             quicker=make_loss(*aims, few_copies=True) if many else None,
             members=seeds,
@@ -93,6 +100,23 @@ def fit_models(
         fitted, error = stopped.fitted, stopped
     members = [one.settled(given) for one in _members(fresh, fitted, seeds)]
     return Trained(members, fitted.history, fitted.compile_seconds, error)
+
+
+def streams(training: TrainingConfig, images: ndarray) -> bool:
+    """Whether the images are read while training goes on, not all before."""
+    if training.stream is not None:
+        return training.stream
+    return is_on_disk(images) and images.nbytes > STREAM_BYTES
+
+
+def stream_of(fresh: FittedModel, given: dict[str, ndarray]) -> Stream:
+    """The images and what is known of them, as the loss reads them."""
+
+    def prepare(batch: dict[str, Array]) -> dict[str, Array]:
+        beside = {name: values for name, values in batch.items() if name != "images"}
+        return fresh.model.compress(fresh.projection, batch["images"]) | beside
+
+    return Stream(given, prepare)
 
 
 def _members(

@@ -1,9 +1,7 @@
-"""Training: one compiled scan over the steps of an epoch, data on the device.
+"""Training: epochs by compiled programs, checkpoints, history.
 
-The same function runs every epoch, so it is compiled once; long runs have a second,
-quicker one for the epochs between. The key of an epoch is
-folded from the seed and the epoch's number, so that a run taken up at a checkpoint
-draws what it would have drawn.
+The key of an epoch is folded from the seed and the epoch's number, so that a run taken
+up at a checkpoint draws what it would have drawn.
 """
 
 import contextlib
@@ -11,7 +9,7 @@ import dataclasses
 import math
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +20,18 @@ import optax
 
 from jaxrvae._checks import RunError
 from jaxrvae._compile import compile_lightly
-from jaxrvae._typing import Array, Float, PRNGKey, ndarray
+from jaxrvae._typing import Float, ndarray
 from jaxrvae.config import TrainingConfig
 from jaxrvae.training.checkpoint import RunDirectory
-from jaxrvae.training.sharding import Spread, accumulated, spread_over
+from jaxrvae.training.epoch import Loss, Params, Resident, Streamed
+from jaxrvae.training.sharding import spread_over
+from jaxrvae.training.stream import Stream
 
-Params = Any
-Loss = Callable[[Params, Any, Array, PRNGKey], tuple[Array, dict[str, Array]]]
 LEAST_STEPS = 4000
 # Shares of the training between which a quicker loss stands in, and the steps of a run
 # that is worth compiling it.
 QUICKER, LONG = (0.1, 0.9), 2000
+PARTIAL = "partial"  # in a checkpoint's last row: of an epoch that is not over
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +82,8 @@ def train(
         loss: (params, a batch of the features, share of the training that is over,
             key) to (scalar, its parts).
         quicker: Instead of the loss between the first and the last epochs of long runs.
-        features: A pytree of arrays with the images along their first axis.
+        features: A pytree of arrays with the images along their first axis, which go
+            onto the device; or a `Stream`, which is read as training goes on.
         members: Of an ensemble, along the parameters' first axis, each with the key of
             its own seed; all are trained by one program, and the history has means.
         run_dir: Where checkpoints go; without it nothing is written.
@@ -93,14 +93,22 @@ def train(
         Diverged: If the loss stops being finite. The last good state is kept.
         ValueError: The config's devices do not go with its batch, or are not there.
     """
-    num_images = len(jax.tree.leaves(features)[0])
-    epochs, steps, batch_size = plan(config, num_images)
+    streamed = isinstance(features, Stream)
+    number = len(features) if streamed else len(jax.tree.leaves(features)[0])
+    epochs, steps, batch_size = plan(config, number)
+    size = features.piece_steps(steps, batch_size) if streamed else steps
+    steps = (
+        steps // size * size
+    )  # whole pieces; the images left out are others each time
     optimizer = _optimizer(config.learning_rate, epochs * steps)
     start_optimizer = optimizer.init if members is None else jax.vmap(optimizer.init)
     spread = spread_over(config, batch_size, members)
     state = (params, compile_lightly(start_optimizer)(params))
-    features = spread.placed(features)
-    history: list[dict[str, float]] = []
+    sizes = steps, batch_size, config.accumulate
+    work: Any = Resident(features, optimizer, *sizes, spread, members)
+    if streamed:
+        work = Streamed(features, optimizer, *sizes, spread, members, size=size)
+    history: list[dict[str, Any]] = []
     with contextlib.ExitStack() as stack:
         run = None
         if run_dir is not None:
@@ -110,6 +118,7 @@ def train(
                 if found is not None:
                     _, state, history = found
             state, history = spread.shared(state, history)
+        done = history.pop()[PARTIAL] if history and PARTIAL in history[-1] else []
         state = spread.placed(state, split=members is not None)
         first = len(history)
         if first >= epochs:
@@ -120,55 +129,51 @@ def train(
             fold = jax.vmap(fold, (0, None))
         if epochs * steps < LONG:
             quicker = None
-        compiled: dict[Loss, Any] = {}
-        compile_seconds = 0.0
-        show = progress and spread.leads
-        bar = stack.enter_context(_progress(epochs, first, show))
+        bar = stack.enter_context(_progress(epochs, first, progress and spread.leads))
         saved = time.perf_counter()
         before = state, len(history)
         for epoch in range(first, epochs):
-            shares = _begun(epoch, epochs)
-            begun = spread.placed(shares)
-            epoch_key = spread.placed(fold(key, epoch), split=members is not None)
-            own = loss
+            shares, own = _begun(epoch, epochs), loss
             if quicker and QUICKER[0] <= shares[0] and shares[1] <= QUICKER[1]:
                 own = quicker
-            if own not in compiled:
-                start = time.perf_counter()
-                sizes = steps, batch_size, config.accumulate
-                run_epoch = _make_epoch(own, optimizer, *sizes, spread)
-                if members is not None:
-                    run_epoch = jax.vmap(run_epoch, (0, None, None, 0))
-                inputs = state, features, begun, epoch_key
-                compiled[own] = spread.compiled(run_epoch, *inputs)
-                compile_seconds += time.perf_counter() - start
-            start = time.perf_counter()
-            new, metrics = compiled[own](state, features, begun, epoch_key)
-            metrics = spread.gathered(metrics)
-            row = {name: float(np.mean(value)) for name, value in metrics.items()}
-            seconds = time.perf_counter() - start
-            started = row.pop("first_loss")
-            if not math.isfinite(row["loss"]):
-                if not math.isfinite(started):  # the last step before was one too far
-                    state, history = before[0], history[: before[1]]
-                state = spread.gathered(state)
-                if run is not None and history:
-                    run.save(len(history) * steps, state, history)
-                good = Fitted(state[0], history, compile_seconds)
-                raise Diverged(_diverged(epoch, run_dir, history), good)
-            before, state = (state, epoch), new
-            history.append(
-                {"epoch": epoch + 1, "step": (epoch + 1) * steps, **row}
-                | {"seconds": seconds}
-            )
-            bar(f"loss {row['loss']:.2f}")
-            late = time.perf_counter() - saved > config.save_seconds
-            if run_dir and spread.agreed(late or epoch + 1 == epochs):
-                whole = spread.gathered(state)
-                if run is not None:
-                    run.save((epoch + 1) * steps, whole, history)
-                saved = time.perf_counter()
-    return Fitted(spread.gathered(state[0]), history, compile_seconds)
+            start, compiled = time.perf_counter(), work.compile_seconds
+            rows: list[dict[str, Any]] = []
+            for new, row in work.epoch(own, state, shares, fold(key, epoch), len(done)):
+                if not math.isfinite(row["loss"]):
+                    if not math.isfinite(row["first_loss"]):
+                        state, history = before[0], history[: before[1]]
+                    state = spread.gathered(state)  # that before the last step too far
+                    if run is not None and history:
+                        run.save(len(history) * steps, state, history)
+                    good = Fitted(state[0], history, work.compile_seconds)
+                    raise Diverged(_diverged(epoch, run_dir, history), good)
+                before, state = (state, len(history)), new
+                done.append(row)
+                taken = epoch * steps + len(done) * size
+                rows = [{PARTIAL: done}]
+                if len(done) * size == steps:
+                    spent = time.perf_counter() - start
+                    spent -= work.compile_seconds - compiled
+                    rows = [_row(epoch + 1, taken, done, spent)]
+                late = time.perf_counter() - saved > config.save_seconds
+                if run_dir and spread.agreed(late or taken == epochs * steps):
+                    whole = spread.gathered(state)
+                    if run is not None:
+                        run.save(taken, whole, history + rows)
+                    saved = time.perf_counter()
+            history += rows
+            done = []
+            bar(f"loss {history[-1]['loss']:.2f}")
+    return Fitted(spread.gathered(state[0]), history, work.compile_seconds)
+
+
+def _row(
+    epoch: int, step: int, pieces: list[dict[str, float]], seconds: float
+) -> dict[str, float]:
+    """The history's, of an epoch's pieces; all are of as many steps."""
+    names = [name for name in pieces[0] if name != "first_loss"]
+    means = {name: float(np.mean([one[name] for one in pieces])) for name in names}
+    return {"epoch": epoch, "step": step, **means, "seconds": seconds}
 
 
 def _optimizer(learning_rate: float, steps: int) -> optax.GradientTransformation:
@@ -178,53 +183,6 @@ def _optimizer(learning_rate: float, steps: int) -> optax.GradientTransformation
         0.0 if warm else learning_rate, learning_rate, warm, steps, learning_rate / 20
     )
     return optax.chain(optax.clip_by_global_norm(1e4), optax.adam(rate))
-
-
-def _make_epoch(
-    loss: Loss,
-    optimizer: optax.GradientTransformation,
-    steps: int,
-    batch_size: int,
-    accumulate: int,
-    spread: Spread,
-) -> Callable[[Any, Any, Array, PRNGKey], tuple[Any, dict[str, Array]]]:
-    """(state, features, begun, key) to (state, means over the epoch), to be compiled.
-
-    `begun` has the shares of the training that are over before and after the epoch;
-    `first_loss`, beside the means, is that of the state given.
-    """
-
-    def epoch(
-        state: Any, features: Any, begun: Array, key: PRNGKey
-    ) -> tuple[Any, dict[str, Array]]:
-        order_key, noise_key = jax.random.split(key)
-        num_images = len(jax.tree.leaves(features)[0])
-        order = jax.random.permutation(order_key, num_images)
-        batches = order[: steps * batch_size].reshape(steps, batch_size)
-        keys = jax.random.split(noise_key, steps)
-        shares = begun[0] + (begun[1] - begun[0]) * jnp.arange(steps) / steps
-
-        def step(state: Any, inputs: tuple[Array, Array, PRNGKey]) -> tuple[Any, Any]:
-            params, optimizer_state = state
-            index, progress, step_key = inputs
-
-            def slopes(params: Any, index: Array, key: PRNGKey) -> Any:
-                batch = jax.tree.map(lambda values: values[index], features)
-                both = jax.value_and_grad(loss, has_aux=True)
-                return both(params, batch, progress, key)
-
-            own = spread.own_part(index), spread.own_key(step_key)
-            found = accumulated(slopes, accumulate)(params, *own)
-            (value, parts), slope = spread.joined(found)
-            updates, optimizer_state = optimizer.update(slope, optimizer_state, params)
-            params = optax.apply_updates(params, updates)
-            return (params, optimizer_state), {"loss": value, **parts}
-
-        state, metrics = jax.lax.scan(step, state, (batches, shares, keys))
-        means = jax.tree.map(jnp.mean, metrics)
-        return state, {**means, "first_loss": metrics["loss"][0]}
-
-    return epoch
 
 
 def _begun(epoch: int, epochs: int) -> Float[ndarray, "2"]:

@@ -96,14 +96,25 @@ class Spread:
         state, row = multihost_utils.broadcast_one_to_all((state, row))
         return state, json.loads(np.asarray(row, np.uint8).tobytes().decode())
 
-    def own_part(self, index: Array) -> Array:
-        """Of a batch's images, those that this device sees."""
+    def placed_rows(self, rows: Any) -> Any:
+        """A pytree (steps, batch, ...) on the devices, each its part of a batch."""
+        if self.alone or self.mapped or self.members:
+            return self.placed(rows)
+        where = self.sharding(None, AXIS)
+        if jax.process_count() == 1:
+            return jax.device_put(rows, where)
+        return jax.tree.map(lambda leaf: _own_parts(leaf, where), rows)
+
+    def own_part(self, rows: Any) -> Any:
+        """Of a batch's images (or their numbers), those that this device sees."""
         if self.alone or self.members:
-            return index
+            return rows
         if self.mapped:
-            own = index.reshape(len(self.devices), -1)
-            return own[jax.lax.axis_index(AXIS)]
-        return jax.lax.with_sharding_constraint(index, self.sharding(AXIS))
+            number, own = len(self.devices), jax.lax.axis_index(AXIS)
+            return jax.tree.map(
+                lambda leaf: leaf.reshape(number, -1, *leaf.shape[1:])[own], rows
+            )
+        return jax.lax.with_sharding_constraint(rows, self.sharding(AXIS))
 
     def own_key(self, key: PRNGKey) -> PRNGKey:
         """What this device draws with."""
@@ -178,19 +189,23 @@ def _divides(name: str, value: int, parts: int, what: str) -> None:
 
 
 def accumulated(slope: Any, parts: int) -> Any:
-    """A function (params, index, key) as `slope`, a mean over parts of the batch.
+    """A function (params, rows, key) as `slope`, a mean over parts of the rows.
 
     Activations of one part are held at a time.
     """
     if parts == 1:
         return slope
 
-    def mean(params: Any, index: Array, key: PRNGKey) -> Any:
-        def add(total: Any, inputs: tuple[Array, PRNGKey]) -> tuple[Any, None]:
+    def mean(params: Any, rows: Any, key: PRNGKey) -> Any:
+        def add(total: Any, inputs: tuple[Any, PRNGKey]) -> tuple[Any, None]:
             return jax.tree.map(jnp.add, total, slope(params, *inputs)), None
 
-        pieces = index.reshape(-1, parts).T, jax.random.split(key, parts)
-        shapes = jax.eval_shape(slope, params, pieces[0][0], pieces[1][0])
+        def split(leaf: Array) -> Array:
+            return leaf.reshape(-1, parts, *leaf.shape[1:]).swapaxes(0, 1)
+
+        pieces = jax.tree.map(split, rows), jax.random.split(key, parts)
+        first = jax.tree.map(lambda leaf: leaf[0], pieces)
+        shapes = jax.eval_shape(slope, params, *first)
         none = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
         total, _ = jax.lax.scan(add, none, pieces)
         return jax.tree.map(lambda leaf: leaf / parts, total)

@@ -1,0 +1,181 @@
+"""An epoch as compiled programs: one, of images on the device; or one a piece."""
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from jaxrvae._typing import Array, Float, PRNGKey, ndarray
+from jaxrvae.training.sharding import Spread, accumulated
+from jaxrvae.training.stream import Stream, split_keys
+
+Params = Any
+Loss = Callable[[Params, Any, Array, PRNGKey], tuple[Array, dict[str, Array]]]
+Step = Callable[[Any, tuple[Any, Array, PRNGKey]], tuple[Any, Any]]
+
+
+@dataclasses.dataclass
+class Resident:
+    """Epochs of images that lie on the device: a scan over the steps.
+
+    The same program runs every epoch, so it is compiled once for a loss.
+
+    Attributes:
+        compile_seconds: Of compilations so far.
+    """
+
+    features: Any
+    optimizer: optax.GradientTransformation
+    steps: int
+    batch_size: int
+    accumulate: int
+    spread: Spread
+    members: int | None
+    compile_seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._programs: dict[Loss, Any] = {}
+        if not isinstance(self.features, Stream):
+            self.features = self.spread.placed(self.features)
+
+    def epoch(
+        self,
+        loss: Loss,
+        state: Any,
+        begun: Float[ndarray, "2"],
+        key: Array,
+        first: int = 0,
+    ) -> Iterator[tuple[Any, dict[str, float]]]:
+        """The state after it, and means over it; `first_loss` is of the state given.
+
+        Args:
+            begun: Shares of the training that are over before and after it.
+            key: Of the epoch; of every member, in an ensemble.
+            first: Piece to begin with; this is one.
+        """
+        key = self.spread.placed(key, split=self.members is not None)
+        inputs = state, self.features, self.spread.placed(begun), key
+        yield self._run(loss, inputs, self._make_epoch, (0, None, None, 0))
+
+    def _run(
+        self, loss: Loss, inputs: tuple[Any, ...], make: Any, axes: tuple[Any, ...]
+    ) -> tuple[Any, dict[str, float]]:
+        if loss not in self._programs:
+            start = time.perf_counter()
+            program = make(loss)
+            if self.members is not None:
+                program = jax.vmap(program, axes)
+            self._programs[loss] = self.spread.compiled(program, *inputs)
+            self.compile_seconds += time.perf_counter() - start
+        state, metrics = self._programs[loss](*inputs)
+        metrics = self.spread.gathered(metrics)
+        return state, {name: float(np.mean(v)) for name, v in metrics.items()}
+
+    def _make_epoch(self, loss: Loss) -> Callable[..., Any]:
+        def epoch(state: Any, features: Any, begun: Array, key: PRNGKey) -> Any:
+            def gathered(index: Array) -> Any:
+                return jax.tree.map(lambda values: values[index], features)
+
+            order_key, noise_key = jax.random.split(key)
+            num_images = len(jax.tree.leaves(features)[0])
+            order = jax.random.permutation(order_key, num_images)
+            rows = order[: self.steps * self.batch_size]
+            rows = rows.reshape(self.steps, self.batch_size)
+            keys = jax.random.split(noise_key, self.steps)
+            return self._scan(loss, gathered, state, rows, begun, keys)
+
+        return epoch
+
+    def _scan(
+        self,
+        loss: Loss,
+        batch_of: Callable[[Any], Any],
+        state: Any,
+        rows: Any,
+        begun: Array,
+        keys: Array,
+    ) -> Any:
+        """The state after the steps, and means over them.
+
+        Args:
+            rows: A pytree (steps, batch, ...); of a step's, `batch_of` makes features.
+        """
+        number = len(keys)
+        shares = begun[0] + (begun[1] - begun[0]) * jnp.arange(number) / number
+        step = self._make_step(loss, batch_of)
+        state, metrics = jax.lax.scan(step, state, (rows, shares, keys))
+        means = jax.tree.map(jnp.mean, metrics)
+        return state, {**means, "first_loss": metrics["loss"][0]}
+
+    def _make_step(self, loss: Loss, batch_of: Callable[[Any], Any]) -> Step:
+        spread = self.spread
+
+        def step(state: Any, inputs: tuple[Any, Array, PRNGKey]) -> tuple[Any, Any]:
+            params, optimizer_state = state
+            rows, progress, step_key = inputs
+
+            def slopes(params: Any, rows: Any, key: PRNGKey) -> Any:
+                both = jax.value_and_grad(loss, has_aux=True)
+                return both(params, batch_of(rows), progress, key)
+
+            own = spread.own_part(rows), spread.own_key(step_key)
+            found = accumulated(slopes, self.accumulate)(params, *own)
+            (value, parts), slope = spread.joined(found)
+            update = self.optimizer.update
+            updates, optimizer_state = update(slope, optimizer_state, params)
+            params = optax.apply_updates(params, updates)
+            return (params, optimizer_state), {"loss": value, **parts}
+
+        return step
+
+
+@dataclasses.dataclass
+class Streamed(Resident):
+    """Epochs of images that are read piece by piece, one ahead of the device.
+
+    Attributes:
+        size: Steps a piece; it divides those of an epoch.
+    """
+
+    size: int = 1
+
+    def epoch(
+        self,
+        loss: Loss,
+        state: Any,
+        begun: Float[ndarray, "2"],
+        key: Array,
+        first: int = 0,
+    ) -> Iterator[tuple[Any, dict[str, float]]]:
+        """As `Resident.epoch` from the piece of that number on, piece by piece."""
+        stream: Stream = self.features
+        drawn = self.steps, len(stream), self.batch_size
+        order, keys = split_keys(key, *drawn)
+        number = self.steps // self.size
+        ends = begun[0] + (begun[1] - begun[0]) * np.arange(number + 1) / number
+        ends = ends.astype(np.float32)
+        several = self.members is not None
+        for piece, rows in enumerate(stream.pieces(order, self.size, first), first):
+            part = slice(piece * self.size, (piece + 1) * self.size)
+            own = keys[:, part] if several else keys[part]
+            inputs = (
+                state,
+                self.spread.placed_rows(rows),
+                self.spread.placed(ends[piece : piece + 2]),
+                self.spread.placed(own, split=several),
+            )
+            state, row = self._run(loss, inputs, self._make_piece, (0, None, None, 0))
+            yield state, row
+
+    def _make_piece(self, loss: Loss) -> Callable[..., Any]:
+        prepare = self.features.prepare
+
+        def piece(state: Any, rows: Any, begun: Array, keys: Array) -> Any:
+            return self._scan(loss, prepare, state, rows, begun, keys)
+
+        return piece
