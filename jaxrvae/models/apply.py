@@ -12,6 +12,7 @@ from jaxrvae._compile import compile_lightly
 from jaxrvae._typing import Array, Int, ndarray
 from jaxrvae.config import ModelConfig
 from jaxrvae.data.known import Known
+from jaxrvae.data.mapped import let_go
 from jaxrvae.models.affine_posterior import affine_posterior
 from jaxrvae.models.build import Model, build_networks
 from jaxrvae.models.gauge import Gauge, unfix_gauge
@@ -195,7 +196,9 @@ def in_chunks(
             part = values[start : start + chunk]
             if short:
                 part = np.concatenate([part, np.repeat(part[-1:], short, axis=0)])
-            return jnp.asarray(part)
+            part = jnp.asarray(part)
+            let_go(values)
+            return part
 
         values = function(jax.tree.map(cut, given))
         found.append(

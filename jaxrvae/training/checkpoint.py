@@ -22,6 +22,7 @@ import numpy as np
 
 from jaxrvae._checks import RunError
 from jaxrvae._version import __version__
+from jaxrvae.data.mapped import let_go
 
 State = TypeVar("State")
 
@@ -252,6 +253,7 @@ def _blocks(array: np.ndarray) -> Iterator[np.ndarray]:
         rows = max(1, _BLOCK * len(array) // array.nbytes)
         for start in range(0, len(array), rows):
             yield array[start : start + rows]
+            let_go(array)
 
 
 def _locked(path: Path) -> IO[str]:

@@ -11,13 +11,14 @@ import jax.numpy as jnp
 from jaxrvae._typing import Array, ndarray
 from jaxrvae.config import ModelConfig, ObjectiveConfig, TrainingConfig, to_mapping
 from jaxrvae.data.known import Known
+from jaxrvae.data.mapped import is_on_disk
 from jaxrvae.models.affine import AffineModel
 from jaxrvae.models.fitted import FittedModel, fresh_members, fresh_model
 from jaxrvae.objectives.bound import FEW
 from jaxrvae.objectives.build import make_loss
 from jaxrvae.training.checkpoint import data_fingerprint
 from jaxrvae.training.loop import Diverged, Fitted, train
-from jaxrvae.training.stream import STREAM_BYTES, Stream, is_on_disk
+from jaxrvae.training.stream import STREAM_BYTES, Stream
 
 
 @dataclasses.dataclass(frozen=True)

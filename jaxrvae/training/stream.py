@@ -1,7 +1,6 @@
 """Images that stay where they are, on disk, and are read while training goes on."""
 
 import dataclasses
-import mmap
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -10,6 +9,7 @@ import jax
 import numpy as np
 
 from jaxrvae._typing import Int, ndarray
+from jaxrvae.data.mapped import let_go
 
 PIECE_BYTES = 2**26  # read at once; two pieces are held
 STREAM_BYTES = 2**30  # of images on disk, from which on they are not all read at once
@@ -54,24 +54,6 @@ class Stream:
         for values in self.given.values():
             let_go(values)
         return found
-
-
-def is_on_disk(values: ndarray) -> bool:
-    """Whether the array's pixels lie in a file that is mapped into memory."""
-    return _map_of(values) is not None
-
-
-def let_go(values: ndarray) -> None:
-    """Pages of a mapped file that were read leave the process's memory again."""
-    held = _map_of(values)
-    if held is not None and hasattr(mmap, "MADV_DONTNEED"):
-        held.madvise(mmap.MADV_DONTNEED)
-
-
-def _map_of(values: Any) -> mmap.mmap | None:
-    while values is not None and not isinstance(values, mmap.mmap):
-        values = getattr(values, "base", None)
-    return values
 
 
 def split_keys(
