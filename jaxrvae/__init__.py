@@ -13,6 +13,7 @@ from jaxrvae._checks import DataError, RunError
 from jaxrvae._version import __version__
 
 if TYPE_CHECKING:
+    from jaxrvae._compile import keep_compiled
     from jaxrvae.analysis.clusters import find_classes
     from jaxrvae.analysis.pathways import find_pathways
     from jaxrvae.data.containers import Frame, Frames, Latents, Patches
@@ -54,6 +55,7 @@ __all__ = [
     "find_walls",
     "fit_lattice",
     "grid_points",
+    "keep_compiled",
     "link",
     "mean_frame",
     "measure_domains",
@@ -81,6 +83,7 @@ _HOMES = {
     "find_walls": "jaxrvae.locate.walls",
     "fit_lattice": "jaxrvae.locate.lattice",
     "grid_points": "jaxrvae.locate.grid",
+    "keep_compiled": "jaxrvae._compile",
     "link": "jaxrvae.locate.tracking",
     "mean_frame": "jaxrvae.locate.align",
     "measure_domains": "jaxrvae.locate.domains",

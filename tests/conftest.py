@@ -10,6 +10,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # the workers share the cores
         os.environ.setdefault(name, "1")  # NPROC: XLA's pool of threads
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ.setdefault("JAXRVAE_CACHE", "")  # tests compile for themselves
 
 
 MOST_MEMORY = 2.5e9  # bytes of a worker

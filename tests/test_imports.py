@@ -29,6 +29,7 @@ PUBLIC = [
     "find_walls",
     "fit_lattice",
     "grid_points",
+    "keep_compiled",
     "link",
     "mean_frame",
     "measure_domains",
