@@ -180,7 +180,7 @@ def test_two_processes_learn_the_same_and_go_on_after_a_kill(tmp_path):
         np.testing.assert_allclose(found, wanted, rtol=1e-5)
 
 
-@pytest.mark.slow
+@pytest.mark.very_slow
 def test_a_model_and_an_ensemble_learn_the_same_on_several_devices():
     one, split, members, spread = found_by(
         FIT, {}, {"devices": 4}, {"seeds": 4}, {"seeds": 4, "devices": 4}
