@@ -22,6 +22,7 @@ from jaxrvae.config.choices import Choice
 from jaxrvae.data.batches import as_images, check_images
 from jaxrvae.data.containers import Latents, Patches
 from jaxrvae.data.known import learn_known
+from jaxrvae.data.mapped import read_rows
 from jaxrvae.models.fitted import FittedModel
 from jaxrvae.models.model_file import read_model, write_model
 
@@ -376,8 +377,11 @@ class RVAE:
             self._ensemble = join(members, given)
             self._fit = members[self._ensemble.reference]
         self.metadata |= self._fit.standards
-        step = -(-len(given["images"]) // NUM_CHECKED)
-        self._sample = {name: values[::step].copy() for name, values in given.items()}
+        number = len(given["images"])
+        chosen = np.arange(0, number, -(-number // NUM_CHECKED))
+        self._sample = {
+            name: read_rows(values, chosen) for name, values in given.items()
+        }
 
     def _read(
         self, given: dict[str, ndarray], table: pd.DataFrame | None = None

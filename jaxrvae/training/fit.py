@@ -7,11 +7,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxrvae._typing import Array, ndarray
 from jaxrvae.config import ModelConfig, ObjectiveConfig, TrainingConfig, to_mapping
 from jaxrvae.data.known import Known
-from jaxrvae.data.mapped import is_on_disk
+from jaxrvae.data.mapped import is_on_disk, read_rows
 from jaxrvae.models.affine import AffineModel
 from jaxrvae.models.fitted import FittedModel, fresh_members, fresh_model
 from jaxrvae.objectives.bound import FEW
@@ -19,6 +20,8 @@ from jaxrvae.objectives.build import make_loss
 from jaxrvae.training.checkpoint import data_fingerprint
 from jaxrvae.training.loop import Diverged, Fitted, train
 from jaxrvae.training.stream import STREAM_BYTES, Stream
+
+SEEN = 4000  # of streamed images, that say how a fresh model begins
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,9 +74,14 @@ def fit_models(
     if run_dir is not None:
         fingerprint["data"] = data_fingerprint(images)
         fingerprint |= {name: data_fingerprint(v) for name, v in beside.items()}
-    fresh = fresh_model(config, known, images)
-    params = fresh.params if seeds is None else fresh_members(fresh, images, seeds)
-    if streams(training, images):
+    streamed = streams(training, images)
+    some = images
+    if streamed:
+        number = min(len(images), SEEN)
+        some = read_rows(images, np.arange(number) * len(images) // number)
+    fresh = fresh_model(config, known, some)
+    params = fresh.params if seeds is None else fresh_members(fresh, some, seeds)
+    if streamed:
         fingerprint["streamed"] = True
         found, expanded = stream_of(fresh, given), False
     else:

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from jaxrvae._typing import Int, ndarray
-from jaxrvae.data.mapped import let_go
+from jaxrvae.data.mapped import read_rows
 
 PIECE_BYTES = 2**26  # read at once; two pieces are held
 STREAM_BYTES = 2**30  # of images on disk, from which on they are not all read at once
@@ -50,10 +50,7 @@ class Stream:
                 yield piece
 
     def _read(self, index: Int[ndarray, "size batch"]) -> dict[str, ndarray]:
-        found = {name: values[index] for name, values in self.given.items()}
-        for values in self.given.values():
-            let_go(values)
-        return found
+        return {name: read_rows(values, index) for name, values in self.given.items()}
 
 
 def split_keys(

@@ -2,7 +2,8 @@ import numpy as np
 import psutil
 import pytest
 
-from jaxrvae.data.mapped import is_on_disk, let_go
+from jaxrvae._checks import RunError
+from jaxrvae.data.mapped import is_on_disk, let_go, read_rows
 
 
 @pytest.fixture
@@ -37,3 +38,26 @@ def test_what_was_written_on_a_copy_is_kept(file):
     kept.flags.writeable = False
     let_go(kept)
     assert there[7] == kept[2] == -1.0
+
+
+@pytest.mark.parametrize("mode", ["r", "c", None])
+def test_rows_are_those_of_the_index(tmp_path, mode):
+    values = np.random.default_rng(0).normal(size=(50, 3, 4)).astype(np.float32)
+    np.save(tmp_path / "rows.npy", values)
+    there = np.load(tmp_path / "rows.npy", mmap_mode=mode)
+    index = np.random.default_rng(1).integers(40, size=(5, 6))
+    np.testing.assert_array_equal(read_rows(there, index), values[index])
+    view = np.ascontiguousarray(there[7:, :, :, None], np.float32)
+    np.testing.assert_array_equal(read_rows(view, index), values[7:][index][..., None])
+    turned = there.transpose(1, 0, 2)
+    np.testing.assert_array_equal(
+        read_rows(turned, np.array([2, 0])), values.transpose(1, 0, 2)[[2, 0]]
+    )
+
+
+def test_a_file_that_was_cut_short_is_said(file):
+    there = np.load(file, mmap_mode="r").reshape(1000, -1)
+    with file.open("r+b") as held:
+        held.truncate(file.stat().st_size // 2)
+    with pytest.raises(RunError, match=r"values.npy: expected 40000 bytes"):
+        read_rows(there, np.array([3, 999]))
