@@ -148,9 +148,20 @@ def _pixel_sizes(result: Result) -> str:
     known = sorted(size for size in sizes if size is not None)
     if not known:
         return "not known"
-    low, high = 1000 * known[0], 1000 * known[-1]
-    text = f"{low:.4g} pm" if high < 1.001 * low else f"{low:.4g} to {high:.4g} pm"
+    low, high = known[0], known[-1]
+    text = length_words(low)
+    if high >= 1.001 * low:
+        text += f" to {length_words(high)}"
     return text + (", some not known" if None in sizes else "")
+
+
+def length_words(length: float) -> str:
+    """A length in nm as a person says it.
+
+    >>> length_words(0.015625), length_words(19.607)
+    ('15.62 pm', '19.61 nm')
+    """
+    return f"{1000 * length:.4g} pm" if length < 1 else f"{length:.4g} nm"
 
 
 def _files(result: Result) -> list[dict[str, str]]:
@@ -159,11 +170,8 @@ def _files(result: Result) -> list[dict[str, str]]:
     rows = []
     for frame in result.frames[:MOST_FILES]:
         height, width = frame.shape[:2]
-        pixel = (
-            "not known"
-            if frame.pixel_size is None
-            else (f"{1000 * frame.pixel_size:.4g} pm")
-        )
+        size = frame.pixel_size
+        pixel = "not known" if size is None else length_words(size)
         field = (
             ""
             if frame.pixel_size is None
