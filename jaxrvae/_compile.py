@@ -50,3 +50,14 @@ def keep_compiled(folder: str | Path | None = None) -> Path:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
     return folder
+
+
+def keep_if_wanted() -> str:
+    """As `keep_compiled` does, unless the environment says otherwise; what fails."""
+    if os.environ.get("JAX_COMPILATION_CACHE_DIR") or not os.environ.get(CACHE, "-"):
+        return ""
+    try:
+        keep_compiled()
+    except RunError as error:
+        return str(error)
+    return ""

@@ -1,7 +1,6 @@
 """The command line: `jaxrvae demo | run | simulate | fit | encode | pathways ...`."""
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +9,6 @@ from jaxrvae._checks import DataError, RunError, one_of
 from jaxrvae._version import __version__
 
 FAILED, WRONG_USE = 1, 2
-CACHE = "JAXRVAE_CACHE"  # as `jr.keep_compiled` has it, which imports JAX
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -21,8 +19,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         use ends the process with status 2.
     """
     options = _parser().parse_args(argv)
+    from jaxrvae._compile import (
+        keep_if_wanted,  # with JAX, which help need not wait for
+    )
+
     try:
-        _keep_compiled()
+        if problem := keep_if_wanted():  # slower, and no more
+            sys.stderr.write(f"jaxrvae: {problem}\n")
         return int(options.command(options) or 0)
     except (DataError, RunError, ValueError, TypeError, OSError) as error:
         if isinstance(error, ValueError | TypeError) and not _for_users(error):
@@ -32,18 +35,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         sys.stderr.write("jaxrvae: stopped; the same command goes on from here\n")
         return 130
-
-
-def _keep_compiled() -> None:
-    """Programs are kept where the environment says, or allows it."""
-    if os.environ.get("JAX_COMPILATION_CACHE_DIR") or not os.environ.get(CACHE, "-"):
-        return
-    from jaxrvae._compile import keep_compiled
-
-    try:
-        keep_compiled()
-    except RunError as error:  # slower, and no more
-        sys.stderr.write(f"jaxrvae: {_one_line(error)}\n")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -22,7 +22,7 @@ from jaxrvae.config.choices import Choice
 from jaxrvae.data.batches import as_images, check_images
 from jaxrvae.data.containers import Latents, Patches
 from jaxrvae.data.known import learn_known
-from jaxrvae.data.mapped import read_rows
+from jaxrvae.data.mapped import sample_rows
 from jaxrvae.models.fitted import FittedModel
 from jaxrvae.models.model_file import read_model, write_model
 
@@ -141,21 +141,17 @@ class RVAE:
             spectra: (n, values) recorded with every patch: the content then says both,
                 see `decode_spectra` and `encode_spectra`.
             epochs: Passes over the images; None: enough for 4000 steps.
-            objective: Of `ObjectiveConfig`, such as `{"beta": 2.0, "ramp": 0.3}`; None:
-                the bound itself.
+            objective: Of `ObjectiveConfig`, as `{"beta": 2.0}`; None: the bound itself.
             seeds: So many members are trained by one program, with seeds from the
                 model's own on. `encode` then gives what they agree on.
             run_dir: Checkpoints go there; a run that was stopped goes on from its last
                 one and ends bit for bit where it would have ended.
-            save_seconds: Between two checkpoints; at most so much work is lost.
-            devices: That every batch, or with `seeds` the members, are split over;
-                None: all that JAX sees.
+            save_seconds: Between checkpoints; at most so much work is lost.
+            devices: To split every batch, or the members, over; None: all there are.
             parallel: How: "jit", one program over a mesh; or "pmap", one a device.
-            accumulate: Parts of a batch, one after the other, that its gradient is the
-                mean of: less memory.
-            stream: Whether patches are read while training goes on, so that they may
-                be larger than memory; None: where more than 1 GiB of them lie on disk
-                (`Patches.load`).
+            accumulate: Parts of a batch, taken one after another to save memory.
+            stream: Whether patches are read as training goes on, and may be larger than
+                memory; None: where over 1 GiB of them lie on disk (`Patches.load`).
             progress: Whether to say how it goes.
 
         Returns:
@@ -176,21 +172,14 @@ class RVAE:
         given = {"images": images} | known.arrays(labels, conditions, len(images))
         if known.num_energies:
             given["spectrum"] = known.standard_spectra(spectra, len(images))
-        if known.condition_dim and config.prior_family == "vamp":
-            raise ValueError(
-                "prior='vamp' has pseudo-images but no conditions for them. "
-                "Take prior='mixture', or fit without conditions."
-            )
-        if seeds is not None:
-            whole("seeds", seeds, 1)
         training = TrainingConfig(
             epochs=epochs, batch_size=batch_size, learning_rate=learning_rate,
             seed=config.seed, save_seconds=save_seconds, devices=devices,
             parallel=parallel, accumulate=accumulate, stream=stream,
         )  # fmt: skip
+        parts = config, known, given, training
         aim = from_mapping(ObjectiveConfig, objective or {})
-        how = training, aim, seeds, run_dir, progress
-        trained = fit_models(config, known, given, *how)
+        trained = fit_models(*parts, aim, seeds, run_dir, progress)
         self._keep(trained.members, seeds is not None, given)
         self.history = pd.DataFrame(trained.history)
         self.history.attrs["compile_seconds"] = trained.compile_seconds
@@ -208,9 +197,8 @@ class RVAE:
             conditions: As many a patch as the model was fitted with; NaN, or none at
                 all, where they are to be found and the model has learned to.
         """
-        given = self._checked(patches, labels, conditions)
         table = patches.table if isinstance(patches, Patches) else None
-        return self._read(given, table)
+        return self._read(self._checked(patches, labels, conditions), table)
 
     def check(
         self, patches: Any = None, labels: Any = None, conditions: Any = None
@@ -377,20 +365,15 @@ class RVAE:
             self._ensemble = join(members, given)
             self._fit = members[self._ensemble.reference]
         self.metadata |= self._fit.standards
-        number = len(given["images"])
-        chosen = np.arange(0, number, -(-number // NUM_CHECKED))
-        self._sample = {
-            name: read_rows(values, chosen) for name, values in given.items()
-        }
+        self._sample = sample_rows(given, NUM_CHECKED)
 
     def _read(
         self, given: dict[str, ndarray], table: pd.DataFrame | None = None
     ) -> Latents:
         """What the model, or all members of it, say."""
-        fitted = self.fitted
         if self._ensemble is not None:
             return self._ensemble.encode(given, table)
-        return read(fitted, given, table)
+        return read(self.fitted, given, table)
 
     @property
     def fitted(self) -> FittedModel:

@@ -41,3 +41,14 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(jr.RunError, match=r"file.*cannot be kept.*JAXRVAE_CACHE"):
         jr.keep_compiled(tmp_path / "file" / "cache")
+
+
+def test_the_command_line_goes_on_without_a_folder(tmp_path, monkeypatch, capsys):
+    from jaxrvae.cli import main
+
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("JAXRVAE_CACHE", str(tmp_path / "file"))
+    assert main(["run", str(tmp_path / "none.npy"), "--out", str(tmp_path)]) == 1
+    cache, missing = capsys.readouterr().err.splitlines()
+    assert "cannot be kept" in cache
+    assert "none.npy" in missing

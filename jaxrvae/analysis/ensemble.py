@@ -10,6 +10,7 @@ import pandas as pd
 from jaxrvae._typing import ndarray
 from jaxrvae.analysis.agreement import Alignment, align, consensus, most_agreed
 from jaxrvae.data.containers import Latents
+from jaxrvae.data.mapped import sample_rows
 from jaxrvae.models.fitted import SAMPLE, FittedModel
 
 
@@ -44,8 +45,7 @@ class Ensemble:
 
 def join(members: Sequence[FittedModel], given: dict[str, ndarray]) -> Ensemble:
     """The ensemble, aligned by the images trained on, or by an even share of them."""
-    step = -(-len(given["images"]) // SAMPLE)
-    sample = {name: values[::step] for name, values in given.items()}
+    sample = sample_rows(given, SAMPLE)
     found = [read(member, sample) for member in members]
     reference = most_agreed(found)
     ways = [align(latents, found[reference]) for latents in found]

@@ -37,6 +37,13 @@ def read_rows(values: ndarray, index: Int[ndarray, "..."]) -> ndarray:
     return found.reshape(*index.shape, *values.shape[1:])
 
 
+def sample_rows(given: dict[str, ndarray], number: int) -> dict[str, ndarray]:
+    """At most so many rows of every array, evenly spread; the same of all."""
+    total = len(next(iter(given.values())))
+    chosen = np.arange(0, total, -(-total // number))
+    return {name: read_rows(values, chosen) for name, values in given.items()}
+
+
 def _place_of(values: ndarray) -> tuple[str, int] | None:
     """The file that whole rows lie in one after the other, and where they begin."""
     held: Any = values

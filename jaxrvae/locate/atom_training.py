@@ -12,7 +12,7 @@ trained on: it sets what the maps mean as probabilities.
 import argparse
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,8 @@ from jaxrvae.locate.atom_net import (
 )
 from jaxrvae.simulate import simulate
 from jaxrvae.simulate.imaging import carbon_peak
+
+Drawn = tuple[pd.DataFrame, Float[np.ndarray, "height width"]]
 
 SIZE = 96  # pixels of an image, as the network sees it
 SPOT = 1.0  # pixels: the width of an atom's mark in the map
@@ -91,7 +93,8 @@ def draw(
     kind, pair = ((_graphene, BOND), (_relaxed, BOND), (_sulfide, PAIR))[
         rng.choice(3, p=(0.35, 0.35, 0.3))
     ]
-    atoms, counts = kind(rng, seed, size, pair / spacing, peak, share)
+    field = {"seed": seed, "size": size, "background": share}
+    atoms, counts = kind(rng, field | {"pixel_size": pair / spacing}, peak)
     dirt = _contamination(rng, counts.shape) + _clumps(rng, counts.shape, spacing)
     counts = counts + rng.poisson(peak * dirt)
     atoms, counts = _holed(rng, atoms, counts, peak * share)
@@ -103,22 +106,12 @@ def draw(
     return image, pd.DataFrame(columns)
 
 
-def _graphene(
-    rng: np.random.Generator,
-    seed: int,
-    size: int,
-    pixel_size: float,
-    peak: float,
-    share: float,
-) -> tuple[pd.DataFrame, Float[np.ndarray, "height width"]]:
+def _graphene(rng: np.random.Generator, field: Mapping[str, Any], peak: float) -> Drawn:
     probe = rng.uniform(0.07, 0.13)
-    sigma = probe / 2.355 / pixel_size
+    sigma = probe / 2.355 / field["pixel_size"]
     movie: Any = simulate(
         "graphene",
-        seed=seed,
         num_frames=1,
-        size=size,
-        pixel_size=pixel_size,
         num_grains=int(rng.integers(1, 3)),
         grain_angle=float(rng.uniform(0.1, 0.5)),
         silicon_fraction=float(rng.uniform(0, 0.05)),
@@ -127,78 +120,63 @@ def _graphene(
         silicon_bond=float(rng.uniform(0.15, 0.185)),
         strain=float(rng.uniform(0, 0.03)),
         probe=probe,
-        background=share,
         dose=peak / carbon_peak(1.0, sigma),
+        **field,
     )
-    atoms = movie.truth["atoms"]
-    bright = np.where(atoms["element"] == "Si", 4.2, 1.0)
-    return atoms.assign(brightness=bright), movie[0].values
+    return _with_brightness(movie.truth["atoms"]), movie[0].values
 
 
-def _relaxed(
-    rng: np.random.Generator,
-    seed: int,
-    size: int,
-    pixel_size: float,
-    peak: float,
-    share: float,
-) -> tuple[pd.DataFrame, Float[np.ndarray, "height width"]]:
+def _relaxed(rng: np.random.Generator, field: Mapping[str, Any], peak: float) -> Drawn:
     """Graphene at rest around its Si, vacancies and turned bonds."""
     turned = float(rng.choice([0, rng.uniform(0, 0.02)]))
     movie: Any = simulate(
         "beam",
-        seed=seed,
         num_frames=2,
-        size=size,
-        pixel_size=pixel_size,
         drift=0,
         silicon_fraction=float(rng.uniform(0, 0.02)),
         fourfold_fraction=float(rng.choice([0, rng.uniform(0, 0.008)])),
         vacancy_fraction=float(rng.choice([0, rng.uniform(0, 0.015)])),
         flip_rate=turned,
         strain=float(rng.uniform(0, 0.02)),
-        defocus=float(rng.uniform(-4, 4)),
-        astigmatism=float(rng.uniform(0, 2)),
-        astigmatism_angle=float(rng.uniform(0, np.pi)),
-        source=float(rng.uniform(0.05, 0.11)),
-        jitter=float(rng.uniform(0, 0.4)),
-        background=share,
-        dose=peak / carbon_peak(1.0, 0.045 / pixel_size),
+        dose=peak / carbon_peak(1.0, 0.045 / field["pixel_size"]),
+        **_optics(rng, 0.11),
+        **field,
     )
     atoms = movie.truth["atoms"]
     atoms = atoms[(atoms["frame"] == 1) & (atoms["site"] != "adatom")]
-    bright = np.where(atoms["element"] == "Si", 4.2, 1.0)
-    return atoms.assign(brightness=bright), movie[1].values
+    return _with_brightness(atoms), movie[1].values
 
 
-def _sulfide(
-    rng: np.random.Generator,
-    seed: int,
-    size: int,
-    pixel_size: float,
-    peak: float,
-    share: float,
-) -> tuple[pd.DataFrame, Float[np.ndarray, "height width"]]:
+def _sulfide(rng: np.random.Generator, field: Mapping[str, Any], peak: float) -> Drawn:
     movie: Any = simulate(
         "lattice",
-        seed=seed,
         structure="mos2",
         num_frames=1,
-        size=size,
-        pixel_size=pixel_size,
         vacancy_fraction=float(rng.uniform(0, 0.1)),
         double_vacancy_fraction=float(rng.uniform(0, 0.03)),
         strain=float(rng.uniform(0, 0.02)),
-        defocus=float(rng.uniform(-4, 4)),
-        astigmatism=float(rng.uniform(0, 2)),
-        astigmatism_angle=float(rng.uniform(0, np.pi)),
-        source=float(rng.uniform(0.05, 0.1)),
-        jitter=float(rng.uniform(0, 0.4)),
-        background=share,
-        dose=peak / carbon_peak(SULFUR, 0.045 / pixel_size),
+        dose=peak / carbon_peak(SULFUR, 0.045 / field["pixel_size"]),
+        **_optics(rng, 0.1),
+        **field,
     )
     atoms = movie.truth["atoms"]
     return atoms[atoms["brightness"] > 0], movie[0].values
+
+
+def _optics(rng: np.random.Generator, widest: float) -> dict[str, float]:
+    """Of the microscope; the source's image in nm."""
+    return {
+        "defocus": float(rng.uniform(-4, 4)),
+        "astigmatism": float(rng.uniform(0, 2)),
+        "astigmatism_angle": float(rng.uniform(0, np.pi)),
+        "source": float(rng.uniform(0.05, widest)),
+        "jitter": float(rng.uniform(0, 0.4)),
+    }
+
+
+def _with_brightness(atoms: pd.DataFrame) -> pd.DataFrame:
+    """Of graphene; a carbon atom has one."""
+    return atoms.assign(brightness=np.where(atoms["element"] == "Si", 4.2, 1.0))
 
 
 def _contamination(

@@ -10,7 +10,7 @@ import numpy as np
 from jaxrvae._typing import Array, Float, ndarray
 from jaxrvae.config import ModelConfig
 from jaxrvae.data.known import Known
-from jaxrvae.data.mapped import read_rows
+from jaxrvae.data.mapped import sample_rows
 from jaxrvae.geometry.grid import shift_to_unit
 from jaxrvae.models.anchors import align, choose_anchors
 from jaxrvae.models.apply import (
@@ -163,9 +163,7 @@ class FittedModel:
 
     def settled(self, given: dict[str, ndarray]) -> "FittedModel":
         """The same with what is set once it is trained, by the images trained on."""
-        number = len(given["images"])
-        chosen = np.arange(0, number, -(-number // SAMPLE))
-        sample = {name: read_rows(values, chosen) for name, values in given.items()}
+        sample = sample_rows(given, SAMPLE)
         return self._with_rest(sample["images"])._with_gauge(sample)
 
     def _with_rest(

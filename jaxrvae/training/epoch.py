@@ -16,20 +16,20 @@ from jaxrvae.training.stream import Stream, split_keys
 
 Params = Any
 Loss = Callable[[Params, Any, Array, PRNGKey], tuple[Array, dict[str, Array]]]
+Shares = Float[ndarray, "2"]
 Step = Callable[[Any, tuple[Any, Array, PRNGKey]], tuple[Any, Any]]
 
 
-@dataclasses.dataclass
-class Resident:
-    """Epochs of images that lie on the device: a scan over the steps.
-
-    The same program runs every epoch, so it is compiled once for a loss.
+@dataclasses.dataclass(kw_only=True)
+class Epochs:
+    """What both kinds share: steps by one program for a loss, compiled once.
 
     Attributes:
+        steps: An epoch.
+        accumulate: Parts of a batch.
         compile_seconds: Of compilations so far.
     """
 
-    features: Any
     optimizer: optax.GradientTransformation
     steps: int
     batch_size: int
@@ -40,56 +40,21 @@ class Resident:
 
     def __post_init__(self) -> None:
         self._programs: dict[Loss, Any] = {}
-        if not isinstance(self.features, Stream):
-            self.features = self.spread.placed(self.features)
-
-    def epoch(
-        self,
-        loss: Loss,
-        state: Any,
-        begun: Float[ndarray, "2"],
-        key: Array,
-        first: int = 0,
-    ) -> Iterator[tuple[Any, dict[str, float]]]:
-        """The state after it, and means over it; `first_loss` is of the state given.
-
-        Args:
-            begun: Shares of the training that are over before and after it.
-            key: Of the epoch; of every member, in an ensemble.
-            first: Piece to begin with; this is one.
-        """
-        key = self.spread.placed(key, split=self.members is not None)
-        inputs = state, self.features, self.spread.placed(begun), key
-        yield self._run(loss, inputs, self._make_epoch, (0, None, None, 0))
 
     def _run(
-        self, loss: Loss, inputs: tuple[Any, ...], make: Any, axes: tuple[Any, ...]
+        self, loss: Loss, inputs: tuple[Any, Any, Any, Any], make: Any
     ) -> tuple[Any, dict[str, float]]:
+        """The state and means; inputs are it, images, shares and key or keys."""
         if loss not in self._programs:
             start = time.perf_counter()
             program = make(loss)
             if self.members is not None:
-                program = jax.vmap(program, axes)
+                program = jax.vmap(program, (0, None, None, 0))
             self._programs[loss] = self.spread.compiled(program, *inputs)
             self.compile_seconds += time.perf_counter() - start
         state, metrics = self._programs[loss](*inputs)
         metrics = self.spread.gathered(metrics)
         return state, {name: float(np.mean(v)) for name, v in metrics.items()}
-
-    def _make_epoch(self, loss: Loss) -> Callable[..., Any]:
-        def epoch(state: Any, features: Any, begun: Array, key: PRNGKey) -> Any:
-            def gathered(index: Array) -> Any:
-                return jax.tree.map(lambda values: values[index], features)
-
-            order_key, noise_key = jax.random.split(key)
-            num_images = len(jax.tree.leaves(features)[0])
-            order = jax.random.permutation(order_key, num_images)
-            rows = order[: self.steps * self.batch_size]
-            rows = rows.reshape(self.steps, self.batch_size)
-            keys = jax.random.split(noise_key, self.steps)
-            return self._scan(loss, gathered, state, rows, begun, keys)
-
-        return epoch
 
     def _scan(
         self,
@@ -134,33 +99,69 @@ class Resident:
         return step
 
 
-@dataclasses.dataclass
-class Streamed(Resident):
+@dataclasses.dataclass(kw_only=True)
+class Resident(Epochs):
+    """Epochs of images that lie on the device."""
+
+    features: Any
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.features = self.spread.placed(self.features)
+
+    def epoch(
+        self, loss: Loss, state: Any, begun: Shares, key: Array, first: int = 0
+    ) -> Iterator[tuple[Any, dict[str, float]]]:
+        """The state after it, and means over it; `first_loss` is of the state given.
+
+        Args:
+            begun: Shares of the training that are over before and after it.
+            key: Of the epoch; of every member, in an ensemble.
+            first: Piece to begin with; this is one.
+        """
+        key = self.spread.placed(key, split=self.members is not None)
+        inputs = state, self.features, self.spread.placed(begun), key
+        yield self._run(loss, inputs, self._make_epoch)
+
+    def _make_epoch(self, loss: Loss) -> Callable[..., Any]:
+        def epoch(state: Any, features: Any, begun: Array, key: PRNGKey) -> Any:
+            def gathered(index: Array) -> Any:
+                return jax.tree.map(lambda values: values[index], features)
+
+            order_key, noise_key = jax.random.split(key)
+            num_images = len(jax.tree.leaves(features)[0])
+            order = jax.random.permutation(order_key, num_images)
+            rows = order[: self.steps * self.batch_size]
+            rows = rows.reshape(self.steps, self.batch_size)
+            keys = jax.random.split(noise_key, self.steps)
+            return self._scan(loss, gathered, state, rows, begun, keys)
+
+        return epoch
+
+
+@dataclasses.dataclass(kw_only=True)
+class Streamed(Epochs):
     """Epochs of images that are read piece by piece, one ahead of the device.
 
     Attributes:
         size: Steps a piece; it divides those of an epoch.
     """
 
-    size: int = 1
+    stream: Stream
+    size: int
 
     def epoch(
-        self,
-        loss: Loss,
-        state: Any,
-        begun: Float[ndarray, "2"],
-        key: Array,
-        first: int = 0,
+        self, loss: Loss, state: Any, begun: Shares, key: Array, first: int = 0
     ) -> Iterator[tuple[Any, dict[str, float]]]:
         """As `Resident.epoch` from the piece of that number on, piece by piece."""
-        stream: Stream = self.features
-        drawn = self.steps, len(stream), self.batch_size
+        drawn = self.steps, len(self.stream), self.batch_size
         order, keys = split_keys(key, *drawn)
         number = self.steps // self.size
         ends = begun[0] + (begun[1] - begun[0]) * np.arange(number + 1) / number
         ends = ends.astype(np.float32)
         several = self.members is not None
-        for piece, rows in enumerate(stream.pieces(order, self.size, first), first):
+        pieces = self.stream.pieces(order, self.size, first)
+        for piece, rows in enumerate(pieces, first):
             part = slice(piece * self.size, (piece + 1) * self.size)
             own = keys[:, part] if several else keys[part]
             inputs = (
@@ -169,11 +170,11 @@ class Streamed(Resident):
                 self.spread.placed(ends[piece : piece + 2]),
                 self.spread.placed(own, split=several),
             )
-            state, row = self._run(loss, inputs, self._make_piece, (0, None, None, 0))
+            state, row = self._run(loss, inputs, self._make_piece)
             yield state, row
 
     def _make_piece(self, loss: Loss) -> Callable[..., Any]:
-        prepare = self.features.prepare
+        prepare = self.stream.prepare
 
         def piece(state: Any, rows: Any, begun: Array, keys: Array) -> Any:
             return self._scan(loss, prepare, state, rows, begun, keys)

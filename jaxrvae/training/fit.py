@@ -7,12 +7,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
+from jaxrvae._checks import whole
 from jaxrvae._typing import Array, ndarray
 from jaxrvae.config import ModelConfig, ObjectiveConfig, TrainingConfig, to_mapping
 from jaxrvae.data.known import Known
-from jaxrvae.data.mapped import is_on_disk, read_rows
+from jaxrvae.data.mapped import is_on_disk, sample_rows
 from jaxrvae.models.affine import AffineModel
 from jaxrvae.models.fitted import FittedModel, fresh_members, fresh_model
 from jaxrvae.objectives.bound import FEW
@@ -57,8 +57,16 @@ def fit_models(
 
     Raises:
         Diverged: If the first epoch's loss is not finite.
+        ValueError: If settings do not go together, or devices do not divide the batch.
         RunError: If the run directory is in use or belongs to something else.
     """
+    if known.condition_dim and config.prior_family == "vamp":
+        raise ValueError(
+            "prior='vamp' has pseudo-images but no conditions for them. "
+            "Take prior='mixture', or fit without conditions."
+        )
+    if seeds is not None:
+        whole("seeds", seeds, 1)
     images = given["images"]
     beside = {name: values for name, values in given.items() if name != "images"}
     fingerprint: dict[str, Any] = {
@@ -67,6 +75,9 @@ def fit_models(
     }
     for name in ("save_seconds", "devices", "stream"):  # change nothing that is learned
         del fingerprint["training"][name]
+    for name in ("parallel", "accumulate"):  # runs begun before there were these go on
+        if fingerprint["training"][name] == getattr(TrainingConfig, name):
+            del fingerprint["training"][name]
     if aim != ObjectiveConfig():
         fingerprint["objective"] = to_mapping(aim)
     if seeds is not None:
@@ -75,10 +86,7 @@ def fit_models(
         fingerprint["data"] = data_fingerprint(images)
         fingerprint |= {name: data_fingerprint(v) for name, v in beside.items()}
     streamed = streams(training, images)
-    some = images
-    if streamed:
-        number = min(len(images), SEEN)
-        some = read_rows(images, np.arange(number) * len(images) // number)
+    some = sample_rows({"images": images}, SEEN)["images"] if streamed else images
     fresh = fresh_model(config, known, some)
     params = fresh.params if seeds is None else fresh_members(fresh, some, seeds)
     if streamed:
@@ -86,8 +94,8 @@ def fit_models(
         found, expanded = stream_of(fresh, given), False
     else:
         expanded = fresh.is_small(len(images))
-        whole = fresh.features(images) | beside
-        found = {name: jnp.asarray(values) for name, values in whole.items()}
+        seen = fresh.features(images) | beside
+        found = {name: jnp.asarray(values) for name, values in seen.items()}
     aims = fresh, expanded, aim
     many = isinstance(fresh.model, AffineModel) and fresh.model.num_turns > FEW
     error = None

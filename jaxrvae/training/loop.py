@@ -104,10 +104,13 @@ def train(
     start_optimizer = optimizer.init if members is None else jax.vmap(optimizer.init)
     spread = spread_over(config, batch_size, members)
     state = (params, compile_lightly(start_optimizer)(params))
-    sizes = steps, batch_size, config.accumulate
-    work: Any = Resident(features, optimizer, *sizes, spread, members)
+    how: dict[str, Any] = {"optimizer": optimizer, "steps": steps, "spread": spread}
+    how |= {"batch_size": batch_size, "accumulate": config.accumulate}
+    how["members"] = members
     if streamed:
-        work = Streamed(features, optimizer, *sizes, spread, members, size=size)
+        work: Resident | Streamed = Streamed(stream=features, size=size, **how)
+    else:
+        work = Resident(features=features, **how)
     history: list[dict[str, Any]] = []
     with contextlib.ExitStack() as stack:
         run = None

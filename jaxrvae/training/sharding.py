@@ -58,10 +58,7 @@ class Spread:
         """A pytree of arrays on the devices; split along their first axes, or whole."""
         if self.alone or self.mapped:
             return values
-        where = self.sharding(*((AXIS,) if split else ()))
-        if jax.process_count() == 1:
-            return jax.device_put(values, where)
-        return jax.tree.map(lambda leaf: _own_parts(leaf, where), values)
+        return _put(values, self.sharding(*((AXIS,) if split else ())))
 
     def gathered(self, values: Any) -> Any:
         """A pytree of arrays on the first device alone, wherever their parts lie."""
@@ -78,7 +75,7 @@ class Spread:
     @property
     def leads(self) -> bool:
         """Whether this process is the one, or the first, that speaks and writes."""
-        return self.alone or jax.process_index() == 0
+        return jax.process_index() == 0
 
     def agreed(self, flag: bool) -> bool:
         """What the first process says."""
@@ -100,10 +97,7 @@ class Spread:
         """A pytree (steps, batch, ...) on the devices, each its part of a batch."""
         if self.alone or self.mapped or self.members:
             return self.placed(rows)
-        where = self.sharding(None, AXIS)
-        if jax.process_count() == 1:
-            return jax.device_put(rows, where)
-        return jax.tree.map(lambda leaf: _own_parts(leaf, where), rows)
+        return _put(rows, self.sharding(None, AXIS))
 
     def own_part(self, rows: Any) -> Any:
         """Of a batch's images (or their numbers), those that this device sees."""
@@ -142,6 +136,12 @@ class Spread:
         return lambda *inputs: program(np.arange(number), *inputs)
 
 
+def _put(values: Any, where: NamedSharding) -> Any:
+    if jax.process_count() == 1:
+        return jax.device_put(values, where)
+    return jax.tree.map(lambda leaf: _own_parts(leaf, where), values)
+
+
 def _own_parts(leaf: Any, where: NamedSharding) -> Array:
     """What all processes hold alike, as one array of which each has its parts."""
     if jnp.issubdtype(jnp.result_type(leaf), jax.dtypes.prng_key):
@@ -173,8 +173,11 @@ def spread_over(config: TrainingConfig, batch_size: int, members: int | None) ->
             f"devices={number}; JAX sees {len(there)} ({there[0].platform}). Ask for no"
             " more, or start JAX with more of them."
         )
-    if members is not None and config.parallel == "pmap" and number > 1:
-        raise ValueError('an ensemble is spread by parallel="jit" alone.')
+    several = members is not None or jax.process_count() > 1
+    if several and config.parallel == "pmap" and number > 1:
+        raise ValueError(
+            'an ensemble, and several processes, are spread by parallel="jit" alone.'
+        )
     parts = config.accumulate * (1 if members else number)
     _divides("batch_size", batch_size, parts, f"{parts} devices times accumulate")
     if members is not None:
