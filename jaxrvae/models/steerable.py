@@ -8,7 +8,6 @@ family, where the sum makes the natural parameter; `models/marginal.py` has the 
 
 import dataclasses
 import functools
-import itertools
 from typing import ClassVar
 
 import jax
@@ -293,16 +292,10 @@ class SteerableModel:
         own_real, own_imag = jnp.split(canonical[:, None], 2, axis=-1)
         cos = real * own_real + imag * own_imag
         sin = real * own_imag - imag * own_real
-        return jnp.concatenate([self._fold(cos), self._fold(sin)], axis=-1)
-
-    def _fold(self, values: Float[Array, "*n coef"]) -> Float[Array, "*n order"]:
-        """Sums over the coefficients of equal order, which stand in runs from 0 on."""
         orders = np.array(self.orders)
-        starts = [*np.flatnonzero(orders == 0).tolist(), len(orders)]
-        total = jnp.zeros((*values.shape[:-1], orders.max() + 1), values.dtype)
-        for start, end in itertools.pairwise(starts):
-            total = total.at[..., : end - start].add(values[..., start:end])
-        return total
+        of_order = np.equal.outer(orders, np.arange(orders.max() + 1))
+        sums = of_order.astype(np.float32)
+        return jnp.concatenate([cos @ sums, sin @ sums], axis=-1)
 
     def angles(self) -> Float[ndarray, " angle"]:
         """The grid of angles, radians, ascending in [-pi, pi)."""
@@ -311,31 +304,10 @@ class SteerableModel:
     def correlations(
         self, harmonics: Float[Array, "batch place harmonics"]
     ) -> Float[Array, "batch place angle"]:
-        """The correlation of image and canonical image on the grid of poses.
-
-        Only angles in the first quarter are summed: in the others the sums over even
-        and odd orders, of cosines and of sines, come again with other signs.
-        """
-        cos, sin = jnp.split(harmonics, 2, axis=-1)
-        quarter = self.angles()[self.num_angles // 2 : 3 * self.num_angles // 4]
-        phase = np.arange(cos.shape[-1])[:, None] * quarter
-        waves, shifted = (
-            np.cos(phase, dtype=np.float32),
-            np.sin(phase, dtype=np.float32),
-        )
-        cos_even, cos_odd = cos[..., ::2] @ waves[::2], cos[..., 1::2] @ waves[1::2]
-        sin_even, sin_odd = sin[..., ::2] @ shifted[::2], sin[..., 1::2] @ shifted[1::2]
-        even, odd = cos_even + sin_odd, cos_odd + sin_even
-        even_back, odd_back = cos_even - sin_odd, cos_odd - sin_even
-        return jnp.concatenate(
-            [
-                even_back - odd_back,  # angle - pi
-                (even_back + odd_back)[..., ::-1],  # -angle
-                even + odd,
-                (even - odd)[..., ::-1],  # pi - angle
-            ],
-            axis=-1,
-        )
+        """The correlation of image and canonical image on the grid of poses."""
+        phase = np.arange(harmonics.shape[-1] // 2)[:, None] * self.angles()
+        waves = np.concatenate([np.cos(phase), np.sin(phase)]).astype(np.float32)
+        return harmonics @ waves
 
     def prior_harmonics(
         self, log_prior: Float[Array, " angle"]

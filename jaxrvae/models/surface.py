@@ -10,14 +10,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrvae._typing import Array, Float, Int
+from jaxrvae._typing import Array, Float, Int, ndarray
 from jaxrvae.models.steerable import SteerableModel
 
 NUM_NEWTON = 8
 FLOOR = 1e-3  # of minus the Hessian, in steps of the grid
 WIDE, NARROW = 4.0, 10.0  # norms of it between which the Laplace form takes over
 NUM_WAVES, RIDGE = 12, 1e-6  # of the interpolation between places
+QUARTERS = np.array([np.pi / 2, 0.0], np.float32)  # from a sine to cosine and sine
 DECREMENT = 0.3  # nats that Newton's next step would gain: beyond, no peak was found
+
+
+Parts = tuple[Float[Array, " batch"], ...]
 
 
 def highest(
@@ -25,6 +29,7 @@ def highest(
     harmonics: Float[Array, "batch place harmonics"],
     angle: Float[Array, " batch"],
     place: Int[Array, " batch"],
+    steps: int = NUM_NEWTON,
 ) -> Float[Array, "batch 3"]:
     """Newton's method from a point of the grid to the top of the peak it stands on.
 
@@ -36,14 +41,14 @@ def highest(
     unit = _unit(model)
 
     def newton(pose: Array, _: None) -> tuple[Array, None]:
-        slope, curvature = surface(model, harmonics, pose)[1:]
-        convex = _convex(curvature * unit[:, None] * unit)[0]
-        inverse = _inverse(convex)[0]
-        move = jnp.einsum("bij,bj->bi", inverse, slope * unit) * unit
+        slope, curvature = _components(model, harmonics, pose)[1:]
+        inverse = _inverse(_convex(curvature)[0])[0]
+        move = jnp.stack(_applied(inverse, slope), axis=1) * unit
         pose = pose + jnp.clip(move, -unit, unit)
-        return pose.at[:, 1:].set(jnp.clip(pose[:, 1:], 0, num_ticks - 1)), None
+        last = np.array([np.inf, num_ticks - 1, num_ticks - 1], np.float32)
+        return jnp.clip(pose, np.array([-np.inf, 0, 0], np.float32), last), None
 
-    return jax.lax.scan(newton, start, None, length=NUM_NEWTON)[0]
+    return jax.lax.scan(newton, start, None, length=steps)[0]
 
 
 def log_peak(
@@ -61,14 +66,15 @@ def log_peak(
         it rather than a sum over the grid: 1 where the peak is narrower than a step, 0
         where it is wider, or where no peak was found.
     """
-    unit = _unit(model)
-    value, slope, curvature = surface(model, harmonics, pose)
-    slope, curvature = slope * unit, curvature * unit[:, None] * unit
+    value, slope, curvature = _components(model, harmonics, pose)
     free = 3 if len(model.ticks) > 1 else 1
     convex, is_peak = _convex(curvature)
     inverse, determinant = _inverse(convex)
-    sharpness = jnp.sqrt(jnp.square(curvature).sum((1, 2)))
-    gain = 0.5 * jnp.einsum("bi,bij,bj->b", slope, inverse, slope)
+    twice = (1, 1, 1, 2, 2, 2)
+    squares = zip(twice, curvature, strict=True)
+    sharpness = jnp.sqrt(sum(n * jnp.square(part) for n, part in squares))
+    moved = zip(slope, _applied(inverse, slope), strict=True)
+    gain = 0.5 * sum(one * other for one, other in moved)
     trust = jnp.clip((sharpness - WIDE) / (NARROW - WIDE), 0, 1)
     trust = jnp.where(is_peak & (gain < DECREMENT), trust, 0.0)
     log_mean = value + 0.5 * free * np.log(2 * np.pi) - 0.5 * jnp.log(determinant)
@@ -85,13 +91,12 @@ def covariance(
 
     No axis is longer than the grid; one that has a single point has no variance.
     """
-    unit = _unit(model)
-    _, _, curvature = surface(model, harmonics, pose)
-    values, vectors = jnp.linalg.eigh(-curvature * unit[:, None] * unit)
+    _, _, curvature = _components(model, harmonics, pose)
+    values, vectors = jnp.linalg.eigh(-_matrix(curvature))
     values = jnp.maximum(jnp.abs(values), FLOOR)
     inverse = jnp.einsum("bij,bj,bkj->bik", vectors, 1 / values, vectors)
     pixel = _pixels_a_step(model)
-    scale = unit * np.array([1.0, pixel, pixel], np.float32)
+    scale = _unit(model) * np.array([1.0, pixel, pixel], np.float32)
     return inverse * scale[:, None] * scale
 
 
@@ -107,29 +112,33 @@ def surface(
     harmonics: Float[Array, "batch place harmonics"],
     pose: Float[Array, "batch 3"],
 ) -> tuple[Float[Array, " batch"], Float[Array, "batch 3"], Float[Array, "batch 3 3"]]:
-    """Value, slope and Hessian at one pose of each."""
-    num_ticks = len(model.ticks)
-    phase = 2 * np.pi * model.max_frequency * _pixels_a_step(model)
-    orders = np.arange(harmonics.shape[-1] // 2, dtype=np.float32)
-    turns = pose[:, :1] * orders
-    cos, sin = jnp.cos(turns), jnp.sin(turns)
-    waves = jnp.stack(
-        [
-            jnp.concatenate([cos, sin], axis=1),
-            jnp.concatenate([-orders * sin, orders * cos], axis=1),
-            jnp.concatenate([-(orders**2) * cos, -(orders**2) * sin], axis=1),
-        ],
-        axis=1,
-    )
+    """Value, slope and Hessian at one pose of each, by steps of the grid."""
+    value, slope, curvature = _components(model, harmonics, pose)
+    return value, jnp.stack(slope, axis=-1), _matrix(curvature)
+
+
+def _components(
+    model: SteerableModel,
+    harmonics: Float[Array, "batch place harmonics"],
+    pose: Float[Array, "batch 3"],
+) -> tuple[Float[Array, " batch"], Parts, Parts]:
+    """The same, part by part; those of the Hessian as `_matrix` takes them."""
+    num_ticks, step = len(model.ticks), 2 * np.pi / model.num_angles
+    waves = _waves(pose[:, 0], harmonics.shape[-1] // 2)
     values = jnp.einsum("bph,bdh->bpd", harmonics, waves)
-    cube = values.reshape(len(pose), num_ticks, num_ticks, 3)
+    if num_ticks == 1:
+        value, a, aa = values[:, 0, 0], values[:, 0, 1], values[:, 0, 2]
+        none = jnp.zeros_like(value)
+        return value, (step * a, none, none), (step**2 * aa, *(none,) * 5)
+    phase = 2 * np.pi * model.max_frequency * _pixels_a_step(model)
     columns, rows = (between(pose[:, axis], num_ticks, phase) for axis in (1, 2))
-    parts = jnp.einsum("brcd,bjr,bic->dijb", cube, rows, columns)
-    a, x, y = parts[1, 0, 0], parts[0, 1, 0], parts[0, 0, 1]
-    ax, ay, xy = parts[1, 1, 0], parts[1, 0, 1], parts[0, 1, 1]
-    aa, xx, yy = parts[2, 0, 0], parts[0, 2, 0], parts[0, 0, 2]
-    hessian = jnp.stack([aa, ax, ay, ax, xx, xy, ay, xy, yy], axis=-1)
-    return parts[0, 0, 0], jnp.stack([a, x, y], -1), hessian.reshape(-1, 3, 3)
+    of_rows, of_columns = np.array([0, 0, 0, 1, 1, 2]), np.array([0, 1, 2, 0, 1, 0])
+    both = rows[:, of_rows, :, None] * columns[:, of_columns, None, :]
+    flat = both.reshape(len(pose), len(of_rows), num_ticks**2)
+    parts = jnp.einsum("bip,bpd->idb", flat, values)
+    (value, a, aa), (x, ax, _), (xx, _, _), (y, ay, _), (xy, _, _), (yy, _, _) = parts
+    curvature = step**2 * aa, xx, yy, step * ax, step * ay, xy
+    return value, (step * a, x, y), curvature
 
 
 def between(
@@ -147,26 +156,40 @@ def between(
 
     Source: Cressie 1993, Statistics for Spatial Data, 3.4 (universal kriging).
     """
-    if num_ticks == 1:
-        one, none = jnp.ones_like(place), jnp.zeros_like(place)
-        return jnp.stack([one, none, none], axis=1)[..., None]
-    waves, mixing = _kriging(num_ticks, phase)
+    waves, of_waves, of_parabola = _kriging(num_ticks, phase)
     half = (num_ticks - 1) / 2
     x = (place - half)[:, None]
-    cos, sin = jnp.cos(x * waves), jnp.sin(x * waves)
-    one, none = jnp.ones_like(x), jnp.zeros_like(x)
-    derivatives = [
-        [cos, sin, one, x / half, jnp.square(x / half)],
-        [-waves * sin, waves * cos, none, one / half, 2 * x / half**2],
-        [-(waves**2) * cos, -(waves**2) * sin, none, none, 2 * one / half**2],
-    ]
-    values = jnp.stack([jnp.concatenate(row, axis=1) for row in derivatives], axis=1)
-    return values @ mixing
+    both = jnp.sin(x * np.tile(waves, 2) + np.repeat(QUARTERS, len(waves)))
+    powers = jnp.concatenate([jnp.ones_like(x), x / half, (x / half) ** 2], axis=1)
+    return (both @ of_waves + powers @ of_parabola).reshape(-1, 3, num_ticks)
+
+
+def _waves(
+    angle: Float[Array, " batch"], num_orders: int
+) -> Float[Array, "batch 3 harmonics"]:
+    """Weights of the harmonics for a value at the angle, its slope and curvature.
+
+    One sine of each is taken: a compiler takes those of stacked parts again for each.
+    """
+    orders = np.arange(num_orders)
+    phase = angle[:, None] * np.tile(orders, 2).astype(np.float32)
+    both = jnp.sin(phase + np.repeat(QUARTERS, num_orders))
+    slopes = _derivatives(orders)
+    return (both @ slopes.astype(np.float32)).reshape(len(angle), 3, -1)
+
+
+def _derivatives(waves: ndarray) -> ndarray:
+    """Maps the waves' cosines and sines to them, their slopes and their curvatures."""
+    number = len(waves)
+    slope = np.zeros((2 * number, 2 * number))
+    slope[number:, :number] = -np.diag(waves)  # of a cosine: minus the sine
+    slope[:number, number:] = np.diag(waves)
+    return np.concatenate([np.eye(2 * number), slope, slope @ slope], axis=1)
 
 
 @functools.cache
-def _kriging(num_ticks: int, phase: float) -> tuple[np.ndarray, np.ndarray]:
-    """Waves, and the weights of their cosines, sines and a parabola at every tick.
+def _kriging(num_ticks: int, phase: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Waves, and what maps their cosines and sines, and 1, u, u^2, to the weights.
 
     The covariance is that of power `sqrt(1 - u^2) exp(-2 u^2)` at a share u of the
     finest wave: a disc of frequencies seen along an axis, where images fall off.
@@ -183,8 +206,17 @@ def _kriging(num_ticks: int, phase: float) -> tuple[np.ndarray, np.ndarray]:
     parabola = np.vander(ticks / ticks[-1], 3, increasing=True)
     system = np.block([[covariance, parabola], [parabola.T, np.zeros((3, 3))]])
     solution = np.linalg.inv(system)[:, :num_ticks]
-    mixing = np.concatenate([of_waves @ solution[:num_ticks], solution[num_ticks:]])
-    return waves.astype(np.float32), mixing.astype(np.float32)
+    half = ticks[-1]
+    slope = np.array([[0, 1, 0], [0, 0, 2], [0, 0, 0]]) / half
+    powers = np.concatenate([np.eye(3), slope, slope @ slope], axis=1)
+
+    def weights(derived: ndarray, mixing: ndarray) -> ndarray:
+        parts = derived.reshape(len(derived), 3, -1) @ mixing
+        return parts.reshape(len(derived), -1).astype(np.float32)
+
+    of_waves = weights(_derivatives(waves), of_waves @ solution[:num_ticks])
+    of_parabola = weights(powers, solution[num_ticks:])
+    return waves.astype(np.float32), of_waves, of_parabola
 
 
 def _unit(model: SteerableModel) -> np.ndarray:
@@ -197,36 +229,45 @@ def _pixels_a_step(model: SteerableModel) -> float:
     return model.ticks[1] - model.ticks[0] if len(model.ticks) > 1 else 0.0
 
 
-def _convex(
-    curvature: Float[Array, "batch 3 3"],
-) -> tuple[Float[Array, "batch 3 3"], Array]:
+def _matrix(parts: Parts) -> Float[Array, "batch 3 3"]:
+    """Symmetric, from its diagonal and what stands at (0, 1), (0, 2) and (1, 2)."""
+    p, q, r, u, v, w = parts
+    return jnp.stack([p, u, v, u, q, w, v, w, r], axis=-1).reshape(-1, 3, 3)
+
+
+def _convex(curvature: Parts) -> tuple[Parts, Array]:
     """Minus the Hessian, with a heavier diagonal where it is not positive; if it was.
 
     Axes that are held still have zeros in the Hessian, and get a 1 on the diagonal.
     """
-    eye = jnp.eye(3)
-    weight = jnp.abs(curvature).sum(-1, keepdims=True)
-    own = -curvature + eye * (weight == 0)
-    a, b, c = own[:, 0, 0], own[:, 1, 1], own[:, 0, 1]
-    _, determinant = _inverse(own)
+    p, q, r, u, v, w = (-part for part in curvature)
+    weights = [
+        abs(p) + abs(u) + abs(v),
+        abs(q) + abs(u) + abs(w),
+        abs(r) + abs(v) + abs(w),
+    ]
+    diagonal = zip((p, q, r), weights, strict=True)
+    p, q, r = (part + (weight == 0) for part, weight in diagonal)
+    _, determinant = _inverse((p, q, r, u, v, w))
     # Sylvester's leading minors
-    good = (a > FLOOR) & (a * b - c * c > FLOOR**2) & (determinant > FLOOR**3)
-    heavy = own * (1 - eye) + eye * (weight + FLOOR)
-    return jnp.where(good[:, None, None], own, heavy), good
+    good = (p > FLOOR) & (p * q - u * u > FLOOR**2) & (determinant > FLOOR**3)
+    heavy = *(weight + FLOOR for weight in weights), *(jnp.zeros_like(p),) * 3
+    own = p, q, r, u, v, w
+    return tuple(
+        jnp.where(good, one, other) for one, other in zip(own, heavy, strict=True)
+    ), good
 
 
-def _inverse(
-    matrix: Float[Array, "batch 3 3"],
-) -> tuple[Float[Array, "batch 3 3"], Float[Array, " batch"]]:
-    """Inverse and determinant of symmetric matrices, by cross products."""
-    first, second, third = matrix[:, 0], matrix[:, 1], matrix[:, 2]
-    cofactors = jnp.stack(
-        [
-            jnp.cross(second, third),
-            jnp.cross(third, first),
-            jnp.cross(first, second),
-        ],
-        axis=1,
-    )
-    determinant = jnp.einsum("bi,bi->b", first, cofactors[:, 0])
-    return cofactors / determinant[:, None, None], determinant
+def _inverse(parts: Parts) -> tuple[Parts, Float[Array, " batch"]]:
+    """Inverse and determinant of symmetric matrices, by cofactors."""
+    p, q, r, u, v, w = parts
+    across = v * w - u * r, u * w - q * v, u * v - p * w
+    along = q * r - w * w, p * r - v * v, p * q - u * u
+    determinant = p * along[0] + u * across[0] + v * across[1]
+    return tuple(part / determinant for part in (*along, *across)), determinant
+
+
+def _applied(parts: Parts, vector: Parts) -> Parts:
+    """A symmetric matrix times a vector."""
+    (p, q, r, u, v, w), (x, y, z) = parts, vector
+    return p * x + u * y + v * z, u * x + q * y + w * z, v * x + w * y + r * z

@@ -94,7 +94,8 @@ class ContentEncoder(nnx.Module):
         units = nnx.tanh(self.copies(flat))
         units = units.reshape(-1, batch, units.shape[-1])
         weights = jax.nn.softmax(self.score(units)[..., 0], axis=0)
-        return (weights[..., None] * units).sum(0)
+        # On a CPU a product for each image is quicker than a sum over the first axis.
+        return (weights.T[:, None] @ units.swapaxes(0, 1))[:, 0]
 
     def __call__(
         self,
