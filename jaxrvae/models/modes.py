@@ -17,13 +17,27 @@ def angle_modes(
 ) -> tuple[Float[Array, " mode"], Float[Array, " mode"], Int[Array, " mode"]]:
     """Local maxima, best first, each with the share of what lies nearest to it."""
     highest = (weights >= jnp.roll(weights, 1)) & (weights > jnp.roll(weights, -1))
-    value, place = jax.lax.top_k(jnp.where(highest, weights, -1.0), NUM_MODES)
+    value, place = _largest(jnp.where(highest, weights, -1.0), NUM_MODES)
     place = place.at[0].set(jnp.argmax(weights))
     found = (value > 0).at[0].set(True)
     distance = jnp.abs(wrap(angles[:, None] - angles[place]))
     owner = jnp.argmin(jnp.where(found, distance, jnp.inf), axis=1)
     shares = jnp.zeros(NUM_MODES).at[owner].add(weights)
     return jnp.where(found, angles[place], jnp.nan), shares, place
+
+
+def _largest(
+    values: Float[Array, " number"], count: int
+) -> tuple[Float[Array, " mode"], Int[Array, " mode"]]:
+    """So many largest values and their places: on a CPU far quicker than a sort."""
+    places, found = jnp.arange(len(values)), []
+    for _ in range(count):
+        value = values.max()
+        place = jnp.where(values == value, places, 0).max()
+        values = jnp.where(places == place, -jnp.inf, values)
+        found.append((value, place))
+    value, place = zip(*found, strict=True)
+    return jnp.stack(value), jnp.stack(place)
 
 
 def symmetry_order(

@@ -107,6 +107,7 @@ def train(
     how: dict[str, Any] = {"optimizer": optimizer, "steps": steps, "spread": spread}
     how |= {"batch_size": batch_size, "accumulate": config.accumulate}
     how["members"] = members
+    how["in_turn"] = spread.alone and jax.default_backend() == "cpu"
     if streamed:
         work: Resident | Streamed = Streamed(stream=features, size=size, **how)
     else:
