@@ -1,6 +1,5 @@
 """Modes of a posterior over the angle, and the symmetry of what is turned."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
