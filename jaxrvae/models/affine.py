@@ -28,7 +28,9 @@ from jaxrvae.networks.encoders import ContentReader
 SCALE_STD = 0.1  # of the log scale's normal prior
 NUM_READ = 2  # copies, the likeliest, that are turned back to be read
 CHUNK = 4  # images of which a coordinate decoder makes all pixels at a time
-POINTS = 2**18  # at which it is evaluated at a time, elsewhere: bounds the memory
+# Points at which it is evaluated at a time, elsewhere: bounds the memory, and on a CPU
+# keeps it in the cache: training is 1.25 times as fast.
+POINTS, CPU_POINTS = 2**18, 2**12
 PASSES = 2 * NUM_STEPS  # of the decoder, with its slope, for an image's drift
 
 
@@ -160,7 +162,8 @@ class AffineModel:
         if self.interpolation != "none":
             return jax.vmap(function)(*given)
         points = passes * self.shape[0] * self.shape[1]
-        size = min(max(POINTS // points, 1), len(given[0]))
+        most = CPU_POINTS if jax.default_backend() == "cpu" else POINTS
+        size = min(max(most // points, 1), len(given[0]))
         return jax.lax.map(lambda own: function(*own), given, batch_size=size)
 
     def query(self, networks: AffineNetworks, features: Features) -> PoseQuery:

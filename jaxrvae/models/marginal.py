@@ -13,6 +13,7 @@ from jax.scipy.special import logsumexp
 from jaxrvae._typing import Array, Float, Int, PRNGKey
 from jaxrvae.geometry.polar import turn
 from jaxrvae.models.likelihoods import log_partition
+from jaxrvae.models.modes import last_highest
 from jaxrvae.models.steerable import (
     Features,
     Projection,
@@ -133,7 +134,7 @@ def log_mean_exp(
     total = by_angle.sum(-1)
     log_mean = highest_value + jnp.log(total) - np.log(grid[0].size)
     fixed = jax.lax.stop_gradient(grid)
-    place, angle = jnp.divmod(_argmax(fixed.reshape(batch, -1)), num_angles)
+    place, angle = jnp.divmod(last_highest(fixed.reshape(batch, -1)), num_angles)
     apart = jnp.abs(jnp.arange(num_angles) - angle[:, None])
     near = jnp.minimum(apart, num_angles - apart) <= NEAR
     share = (by_angle * near).sum(-1) / total
@@ -142,9 +143,3 @@ def log_mean_exp(
     top = highest(model, still, start, place)
     log_narrow, trust = log_peak(model, harmonics, top)
     return log_mean + trust * (log_narrow - jnp.log(share) - log_mean)
-
-
-def _argmax(values: Float[Array, "batch number"]) -> Int[Array, " batch"]:
-    """The last place of the highest value: two plain maxima, quicker on a CPU."""
-    highest = values == values.max(axis=-1, keepdims=True)
-    return jnp.where(highest, jnp.arange(values.shape[-1]), 0).max(axis=-1)

@@ -17,7 +17,7 @@ def angle_modes(
     """Local maxima, best first, each with the share of what lies nearest to it."""
     highest = (weights >= jnp.roll(weights, 1)) & (weights > jnp.roll(weights, -1))
     value, place = _largest(jnp.where(highest, weights, -1.0), NUM_MODES)
-    place = place.at[0].set(jnp.argmax(weights))
+    place = place.at[0].set(last_highest(weights))
     found = (value > 0).at[0].set(True)
     distance = jnp.abs(wrap(angles[:, None] - angles[place]))
     owner = jnp.argmin(jnp.where(found, distance, jnp.inf), axis=1)
@@ -29,14 +29,19 @@ def _largest(
     values: Float[Array, " number"], count: int
 ) -> tuple[Float[Array, " mode"], Int[Array, " mode"]]:
     """So many largest values and their places: on a CPU far quicker than a sort."""
-    places, found = jnp.arange(len(values)), []
+    found = []
     for _ in range(count):
-        value = values.max()
-        place = jnp.where(values == value, places, 0).max()
-        values = jnp.where(places == place, -jnp.inf, values)
-        found.append((value, place))
+        place = last_highest(values)
+        found.append((values[place], place))
+        values = values.at[place].set(-jnp.inf)
     value, place = zip(*found, strict=True)
     return jnp.stack(value), jnp.stack(place)
+
+
+def last_highest(values: Float[Array, "*batch number"]) -> Int[Array, "*batch"]:
+    """The last place of the highest value: two plain maxima, quicker on a CPU."""
+    highest = values == values.max(axis=-1, keepdims=True)
+    return jnp.where(highest, jnp.arange(values.shape[-1]), 0).max(axis=-1)
 
 
 def symmetry_order(

@@ -20,7 +20,6 @@ NUM_WAVES, RIDGE = 12, 1e-6  # of the interpolation between places
 QUARTERS = np.array([np.pi / 2, 0.0], np.float32)  # from a sine to cosine and sine
 DECREMENT = 0.3  # nats that Newton's next step would gain: beyond, no peak was found
 
-
 Parts = tuple[Float[Array, " batch"], ...]
 
 
@@ -29,7 +28,6 @@ def highest(
     harmonics: Float[Array, "batch place harmonics"],
     angle: Float[Array, " batch"],
     place: Int[Array, " batch"],
-    steps: int = NUM_NEWTON,
 ) -> Float[Array, "batch 3"]:
     """Newton's method from a point of the grid to the top of the peak it stands on.
 
@@ -48,7 +46,7 @@ def highest(
         last = np.array([np.inf, num_ticks - 1, num_ticks - 1], np.float32)
         return jnp.clip(pose, np.array([-np.inf, 0, 0], np.float32), last), None
 
-    return jax.lax.scan(newton, start, None, length=steps)[0]
+    return jax.lax.scan(newton, start, None, length=NUM_NEWTON)[0]
 
 
 def log_peak(
