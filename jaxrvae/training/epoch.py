@@ -165,13 +165,14 @@ class Streamed(Epochs):
         ends = begun[0] + (begun[1] - begun[0]) * np.arange(number + 1) / number
         ends = ends.astype(np.float32)
         several = self.members is not None
-        pieces = self.stream.pieces(order, self.size, first)
+        own_rows = self.spread.own_rows(self.batch_size)
+        pieces = self.stream.pieces(order[:, own_rows], self.size, first)
         for piece, rows in enumerate(pieces, first):
             part = slice(piece * self.size, (piece + 1) * self.size)
             own = keys[:, part] if several else keys[part]
             inputs = (
                 state,
-                self.spread.placed_rows(rows),
+                self.spread.placed_rows(rows, self.batch_size),
                 self.spread.placed(ends[piece : piece + 2]),
                 self.spread.placed(own, split=several),
             )

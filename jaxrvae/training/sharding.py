@@ -93,11 +93,29 @@ class Spread:
         state, row = multihost_utils.broadcast_one_to_all((state, row))
         return state, json.loads(np.asarray(row, np.uint8).tobytes().decode())
 
-    def placed_rows(self, rows: Any) -> Any:
-        """A pytree (steps, batch, ...) on the devices, each its part of a batch."""
+    def own_rows(self, batch_size: int) -> slice:
+        """Of a batch's images, those that this process's devices see."""
+        if self.alone or self.mapped or self.members:
+            return slice(0, batch_size)
+        parts = self.sharding(AXIS).addressable_devices_indices_map((batch_size,))
+        ends = [part.indices(batch_size) for (part,) in parts.values() if part]
+        return slice(min(end[0] for end in ends), max(end[1] for end in ends))
+
+    def placed_rows(self, rows: Any, batch_size: int) -> Any:
+        """A pytree on the devices, each its part of a batch.
+
+        Args:
+            rows: (steps, own rows of a batch, ...).
+        """
         if self.alone or self.mapped or self.members:
             return self.placed(rows)
-        return _put(rows, self.sharding(None, AXIS))
+        where = self.sharding(None, AXIS)
+
+        def whole(leaf: Any) -> Array:
+            shape = len(leaf), batch_size, *leaf.shape[2:]
+            return jax.make_array_from_process_local_data(where, leaf, shape)
+
+        return jax.tree.map(whole, rows)
 
     def own_part(self, rows: Any) -> Any:
         """Of a batch's images (or their numbers), those that this device sees."""

@@ -89,8 +89,14 @@ if port:
 import jax.numpy as jnp
 import numpy as np
 from jaxrvae.config import TrainingConfig
-from jaxrvae.training import loop
+from jaxrvae.training import loop, stream
 targets = np.random.default_rng(0).normal(3.0, 1.0, (64, 2)).astype(np.float32)
+stream.PIECE_BYTES = 2 * 16 * 2 * 4  # two steps
+read_rows, own = stream.read_rows, {16 // jax.process_count()}
+def counted(values, index):
+    assert {index.shape[1]} == own or not split
+    return read_rows(values, index)
+stream.read_rows = counted
 def loss(params, batch, progress, key):
     draw = 0.1 * jax.random.normal(key, (2,))
     value = jnp.square(batch["x"] - params["mean"] - draw).sum(1).mean()
@@ -105,12 +111,16 @@ loop.RunDirectory.save = killed
 config = TrainingConfig(
     epochs=6, batch_size=16, learning_rate=0.1, save_seconds=0.0, devices=None
 )
-found = []
-for members in None, 2:
+found, streamed = [], stream.Stream({"x": targets}, lambda rows: rows)
+for name, members, features in (
+    ("one", None, {"x": targets}), ("all", 2, {"x": targets}),
+    ("streamed", None, streamed), ("both", 2, streamed),
+):
+    split = members is None
     start = {"mean": jnp.zeros((2,) if members is None else (members, 2))}
     fitted = loop.train(
-        loss, start, {"x": targets}, config, members=members,
-        run_dir=f"{folder}/{members}", progress=False,
+        loss, start, features, config, members=members,
+        run_dir=f"{folder}/{name}", progress=False,
     )
     losses = [row["loss"] for row in fitted.history]
     found += [*np.ravel(fitted.params["mean"]).tolist(), *losses]
