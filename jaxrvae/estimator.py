@@ -126,7 +126,7 @@ class RVAE:
         save_seconds: float = 20.0,
         devices: int | None = 1,
         parallel: str = "jit",
-        accumulate: int = 1,
+        accumulate: int | None = None,
         stream: bool | None = None,
         progress: bool = True,
     ) -> "RVAE":
@@ -149,7 +149,7 @@ class RVAE:
             save_seconds: Between checkpoints; at most so much work is lost.
             devices: To split every batch, or the members, over; None: all there are.
             parallel: How: "jit", one program over a mesh; or "pmap", one a device.
-            accumulate: Parts of a batch, taken one after another to save memory.
+            accumulate: Parts of a batch, in turn; None: as few as fit in memory.
             stream: Whether patches are read as training goes on, and may be larger than
                 memory; None: where over 1 GiB of them lie on disk (`Patches.load`).
             progress: Whether to say how it goes.

@@ -64,7 +64,7 @@ class TrainingConfig:
     devices: int | None = 1  # that a batch, or an ensemble, is split over; None: all
     parallel: str = "jit"  # how: one program over a mesh, or "pmap"
     stream: bool | None = None  # read images as they come; None: over 1 GiB on disk
-    accumulate: int = 1  # parts of a batch, one after another, to save memory
+    accumulate: int | None = None  # parts of a batch; None: as few as fit in memory
 
     def __post_init__(self) -> None:
         if self.epochs is not None:
@@ -74,4 +74,5 @@ class TrainingConfig:
         if self.devices is not None:
             whole("devices", self.devices, 1, "None takes all.")
         one_of("parallel", self.parallel, ("jit", "pmap"))
-        whole("accumulate", self.accumulate, 1)
+        if self.accumulate is not None:
+            whole("accumulate", self.accumulate, 1, "None takes what fits in memory.")

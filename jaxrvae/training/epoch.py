@@ -11,6 +11,7 @@ import numpy as np
 import optax
 
 from jaxrvae._typing import Array, Float, PRNGKey, ndarray
+from jaxrvae.training.memory import fewest_parts, room
 from jaxrvae.training.sharding import Spread, accumulated
 from jaxrvae.training.stream import Stream, split_keys
 
@@ -26,7 +27,7 @@ class Epochs:
 
     Attributes:
         steps: An epoch.
-        accumulate: Parts of a batch.
+        accumulate: Parts of a batch; None: as few as fit in the device's memory.
         in_turn: Members are trained one after another, each epoch, and not at once: on
             a CPU eight of them take 7 to 7.5 times as long as one, at once 10 times.
         compile_seconds: Of compilations so far.
@@ -35,7 +36,7 @@ class Epochs:
     optimizer: optax.GradientTransformation
     steps: int
     batch_size: int
-    accumulate: int
+    accumulate: int | None
     spread: Spread
     members: int | None
     in_turn: bool = False
@@ -50,20 +51,36 @@ class Epochs:
         """The state and means; inputs are it, images, shares and key or keys."""
         if loss not in self._programs:
             start = time.perf_counter()
-            program = make(loss)
-            if self.members is not None and self.in_turn:
-                program = _in_turn(program)
-            elif self.members is not None:
-                program = jax.vmap(program, (0, None, None, 0))
-            self._programs[loss] = self.spread.compiled(program, *inputs)
+            self._programs[loss] = self._compiled(loss, inputs, make)
             self.compile_seconds += time.perf_counter() - start
         state, metrics = self._programs[loss](*inputs)
         metrics = self.spread.gathered(metrics)
         return state, {name: float(np.mean(v)) for name, v in metrics.items()}
 
+    def _compiled(
+        self, loss: Loss, inputs: tuple[Any, Any, Any, Any], make: Any
+    ) -> Any:
+        spread = self.spread
+
+        def compiled(parts: int) -> Any:
+            program = make(loss, parts)
+            if self.members is not None and self.in_turn:
+                program = _in_turn(program)
+            elif self.members is not None:
+                program = jax.vmap(program, (0, None, None, 0))
+            return spread.compiled(program, *inputs)
+
+        if self.accumulate is not None:
+            return compiled(self.accumulate)
+        free = room(jax.local_devices()[0])
+        return fewest_parts(
+            compiled, spread.share(self.batch_size), free, spread.agreed
+        )
+
     def _scan(
         self,
         loss: Loss,
+        parts: int,
         batch_of: Callable[[Any], Any],
         state: Any,
         rows: Any,
@@ -77,12 +94,14 @@ class Epochs:
         """
         number = len(keys)
         shares = begun[0] + (begun[1] - begun[0]) * jnp.arange(number) / number
-        step = self._make_step(loss, batch_of)
+        step = self._make_step(loss, parts, batch_of)
         state, metrics = jax.lax.scan(step, state, (rows, shares, keys))
         means = jax.tree.map(jnp.mean, metrics)
         return state, {**means, "first_loss": metrics["loss"][0]}
 
-    def _make_step(self, loss: Loss, batch_of: Callable[[Any], Any]) -> Step:
+    def _make_step(
+        self, loss: Loss, parts: int, batch_of: Callable[[Any], Any]
+    ) -> Step:
         spread = self.spread
 
         def step(state: Any, inputs: tuple[Any, Array, PRNGKey]) -> tuple[Any, Any]:
@@ -94,12 +113,12 @@ class Epochs:
                 return both(params, batch_of(rows), progress, key)
 
             own = spread.own_part(rows), spread.own_key(step_key)
-            found = accumulated(slopes, self.accumulate)(params, *own)
-            (value, parts), slope = spread.joined(found)
+            found = accumulated(slopes, parts)(params, *own)
+            (value, more), slope = spread.joined(found)
             update = self.optimizer.update
             updates, optimizer_state = update(slope, optimizer_state, params)
             params = optax.apply_updates(params, updates)
-            return (params, optimizer_state), {"loss": value, **parts}
+            return (params, optimizer_state), {"loss": value, **more}
 
         return step
 
@@ -128,7 +147,7 @@ class Resident(Epochs):
         inputs = state, self.features, self.spread.placed(begun), key
         yield self._run(loss, inputs, self._make_epoch)
 
-    def _make_epoch(self, loss: Loss) -> Callable[..., Any]:
+    def _make_epoch(self, loss: Loss, parts: int) -> Callable[..., Any]:
         def epoch(state: Any, features: Any, begun: Array, key: PRNGKey) -> Any:
             def gathered(index: Array) -> Any:
                 return jax.tree.map(lambda values: values[index], features)
@@ -139,7 +158,7 @@ class Resident(Epochs):
             rows = order[: self.steps * self.batch_size]
             rows = rows.reshape(self.steps, self.batch_size)
             keys = jax.random.split(noise_key, self.steps)
-            return self._scan(loss, gathered, state, rows, begun, keys)
+            return self._scan(loss, parts, gathered, state, rows, begun, keys)
 
         return epoch
 
@@ -179,11 +198,11 @@ class Streamed(Epochs):
             state, row = self._run(loss, inputs, self._make_piece)
             yield state, row
 
-    def _make_piece(self, loss: Loss) -> Callable[..., Any]:
+    def _make_piece(self, loss: Loss, parts: int) -> Callable[..., Any]:
         prepare = self.stream.prepare
 
         def piece(state: Any, rows: Any, begun: Array, keys: Array) -> Any:
-            return self._scan(loss, prepare, state, rows, begun, keys)
+            return self._scan(loss, parts, prepare, state, rows, begun, keys)
 
         return piece
 

@@ -9,7 +9,7 @@ import dataclasses
 import math
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -142,7 +142,8 @@ def train(
                 own = quicker
             start, compiled = time.perf_counter(), work.compile_seconds
             rows: list[dict[str, Any]] = []
-            for new, row in work.epoch(own, state, shares, fold(key, epoch), len(done)):
+            pieces = work.epoch(own, state, shares, fold(key, epoch), len(done))
+            for new, row in _told(pieces, epoch, run_dir):
                 if not math.isfinite(row["loss"]):
                     if not math.isfinite(row["first_loss"]):
                         state, history = before[0], history[: before[1]]
@@ -203,6 +204,25 @@ def _diverged(epoch: int, run_dir: object, history: list[dict[str, float]]) -> s
         f"the loss stopped being finite in epoch {epoch + 1}; {kept}{where}. "
         "Lower learning_rate, or look for outliers in the images."
     )
+
+
+def _told(pieces: Iterator[Any], epoch: int, run_dir: object) -> Iterator[Any]:
+    """The same; where the device or another process fails, one line says so."""
+    try:
+        yield from pieces
+    except jax.errors.JaxRuntimeError as error:
+        lines = str(error).strip().splitlines()
+        reason = lines[-1 if "Traceback" in lines[0] else 0][:200]
+        if "RESOURCE_EXHAUSTED" in reason:
+            advice = "Take a smaller batch_size, or a larger accumulate."
+        elif run_dir is None:
+            advice = "Fit with run_dir=..., and a run that stopped goes on."
+        else:
+            advice = f"What was saved is in {run_dir}: start it again, on all machines,"
+            advice += " and it goes on from there."
+        raise RunError(
+            f"epoch {epoch + 1} failed: {reason.rstrip('.')}. {advice}"
+        ) from error
 
 
 @contextlib.contextmanager

@@ -93,12 +93,16 @@ class Spread:
         state, row = multihost_utils.broadcast_one_to_all((state, row))
         return state, json.loads(np.asarray(row, np.uint8).tobytes().decode())
 
+    def share(self, batch_size: int) -> int:
+        """Images of a batch on one device."""
+        return batch_size // (1 if self.members else len(self.devices))
+
     def own_rows(self, batch_size: int) -> slice:
         """Of a batch's images, those that this process's devices see."""
         if self.alone or self.mapped or self.members:
             return slice(0, batch_size)
         parts = self.sharding(AXIS).addressable_devices_indices_map((batch_size,))
-        ends = [part.indices(batch_size) for (part,) in parts.values() if part]
+        ends = [part.indices(batch_size) for (part,) in filter(None, parts.values())]
         return slice(min(end[0] for end in ends), max(end[1] for end in ends))
 
     def placed_rows(self, rows: Any, batch_size: int) -> Any:
@@ -151,7 +155,21 @@ class Spread:
             devices=self.devices,
         )
         program = everywhere.lower(np.arange(number), *arguments).compile()
-        return lambda *inputs: program(np.arange(number), *inputs)
+        return _Mapped(program, number)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Mapped:
+    """A program of `pmap` that is told every device's number."""
+
+    program: Any
+    number: int
+
+    def __call__(self, *inputs: Any) -> Any:
+        return self.program(np.arange(self.number), *inputs)
+
+    def memory_analysis(self) -> Any:
+        return self.program.memory_analysis()
 
 
 def _put(values: Any, where: NamedSharding) -> Any:
@@ -196,7 +214,7 @@ def spread_over(config: TrainingConfig, batch_size: int, members: int | None) ->
         raise ValueError(
             'an ensemble, and several processes, are spread by parallel="jit" alone.'
         )
-    parts = config.accumulate * (1 if members else number)
+    parts = (config.accumulate or 1) * (1 if members else number)
     _divides("batch_size", batch_size, parts, f"{parts} devices times accumulate")
     if members is not None:
         _divides("seeds", members, number, f"{number} devices")

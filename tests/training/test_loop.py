@@ -4,6 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxrvae._checks import RunError
 from jaxrvae.config import TrainingConfig
 from jaxrvae.training.loop import LEAST_STEPS, Diverged, plan, train
 
@@ -172,3 +173,30 @@ def test_progress_writes_about_ten_plain_lines(capsys):
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 10
     assert lines[-1].startswith("epoch 40/40: loss ")
+
+
+def test_a_device_that_fails_is_told_in_one_line_and_nothing_is_lost(tmp_path, whole):
+    steps, fails = [], [13]  # of four an epoch
+
+    def count(key):
+        steps.append(key)
+        if len(steps) in fails:
+            raise OSError("the device fell off the bus")
+        return np.float32(0)
+
+    def failing(params, batch, progress, key):
+        number = jax.random.key_data(key)[0]
+        nothing = jax.pure_callback(count, jax.ShapeDtypeStruct((), "float32"), number)
+        value, parts = loss(params, batch, progress, key)
+        return value + jax.lax.stop_gradient(nothing), parts
+
+    every = config(save_seconds=0.0, accumulate=1)
+    with pytest.raises(RunError, match=r"epoch 4 failed.*fell off.*it goes on") as told:
+        fitted(every, failing, run_dir=tmp_path)
+    assert "\n" not in str(told.value)
+    assert str(tmp_path) in str(told.value)
+    fails.clear()
+    assert_same(fitted(every, failing, run_dir=tmp_path), whole)
+    steps, fails = [], [1]
+    with pytest.raises(RunError, match=r"epoch 1 failed.*run_dir=\.\.\."):
+        fitted(every, failing)

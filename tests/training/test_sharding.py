@@ -141,7 +141,13 @@ def pair(folder, stop=0):
         )
         for index in (0, 1)
     ]
-    first = both[0].communicate(timeout=300)[0]
+    try:
+        first = both[0].communicate(timeout=100)[0]
+    except subprocess.TimeoutExpired:  # its peer has failed
+        for one in both:
+            one.kill()
+            one.communicate()
+        raise
     if stop:
         both[1].kill()  # it waits for its peer
         both[1].communicate()
