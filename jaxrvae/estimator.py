@@ -127,6 +127,7 @@ class RVAE:
         devices: int | None = 1,
         parallel: str = "jit",
         accumulate: int | None = None,
+        precision: str = "float32",
         stream: bool | None = None,
         progress: bool = True,
     ) -> "RVAE":
@@ -150,8 +151,8 @@ class RVAE:
             devices: To split every batch, or the members, over; None: all there are.
             parallel: How: "jit", one program over a mesh; or "pmap", one a device.
             accumulate: Parts of a batch, in turn; None: as few as fit in memory.
-            stream: Whether patches are read as training goes on, and may be larger than
-                memory; None: where over 1 GiB of them lie on disk (`Patches.load`).
+            precision: Of hidden layers' products: "float32", or "bfloat16".
+            stream: Read patches from disk in training; None: if over 1 GiB lie there.
             progress: Whether to say how it goes.
 
         Returns:
@@ -174,8 +175,8 @@ class RVAE:
             given["spectrum"] = known.standard_spectra(spectra, len(images))
         training = TrainingConfig(
             epochs=epochs, batch_size=batch_size, learning_rate=learning_rate,
-            seed=config.seed, save_seconds=save_seconds, devices=devices,
-            parallel=parallel, accumulate=accumulate, stream=stream,
+            seed=config.seed, save_seconds=save_seconds, devices=devices, stream=stream,
+            parallel=parallel, accumulate=accumulate, precision=precision,
         )  # fmt: skip
         parts = config, known, given, training
         aim = from_mapping(ObjectiveConfig, objective or {})
@@ -348,10 +349,9 @@ class RVAE:
         """
         members, notes, arrays = read_model(path)
         rvae = model_from(to_mapping(members[0].config))
-        rvae._fit = members[0]
+        rvae._fit = members[notes.get("reference", 0)]
         if "reference" in notes:
             rvae._ensemble = from_arrays(members, arrays, notes["reference"])
-            rvae._fit = members[notes["reference"]]
         rvae.history = pd.DataFrame(notes["history"])
         rvae.metadata = notes["metadata"]
         return rvae

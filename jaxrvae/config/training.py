@@ -65,6 +65,7 @@ class TrainingConfig:
     parallel: str = "jit"  # how: one program over a mesh, or "pmap"
     stream: bool | None = None  # read images as they come; None: over 1 GiB on disk
     accumulate: int | None = None  # parts of a batch; None: as few as fit in memory
+    precision: str = "float32"  # of hidden layers' products; or "bfloat16"
 
     def __post_init__(self) -> None:
         if self.epochs is not None:
@@ -73,6 +74,7 @@ class TrainingConfig:
         positive("learning_rate", self.learning_rate)
         if self.devices is not None:
             whole("devices", self.devices, 1, "None takes all.")
+        one_of("precision", self.precision, ("float32", "bfloat16"))
         one_of("parallel", self.parallel, ("jit", "pmap"))
         if self.accumulate is not None:
             whole("accumulate", self.accumulate, 1, "None takes what fits in memory.")

@@ -1,5 +1,7 @@
 """From an image's polar coefficients to content, the same whichever way it lies."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -31,6 +33,7 @@ class TurnedCopies(nnx.Module):
         rngs: nnx.Rngs,
     ):
         self.orders, self.num_turns = orders, num_turns
+        self.dtype: Any = jnp.float32  # of products
         scale = len(orders) ** -0.5
         shape = (2 * len(orders), hidden_dim)
         self.weight = nnx.Param(scale * jax.random.normal(rngs.params(), shape))
@@ -42,15 +45,16 @@ class TurnedCopies(nnx.Module):
         """Units before their activation."""
         num_coefs = len(self.orders)
         residues = np.array(self.orders) % self.num_turns
+        coefs, weight = (a.astype(self.dtype) for a in (coefs, self.weight[...]))
         waves, rows = [], []
         for fold in range(self.num_turns // 2 + 1):
             index = np.flatnonzero(
                 (residues == fold) | (residues == -fold % self.num_turns)
             )
-            sign = np.where(residues[index] == fold, 1.0, -1.0).astype(np.float32)
+            sign = jnp.where(residues[index] == fold, 1.0, -1.0).astype(self.dtype)
             both = np.concatenate([index, index + num_coefs])
             inputs = coefs[:, both]
-            real, imag = self.weight[...][index], self.weight[...][index + num_coefs]
+            real, imag = weight[index], weight[index + num_coefs]
             rows.append(inputs @ jnp.concatenate([real, -imag]))
             phase = 2 * np.pi * fold / self.num_turns * np.arange(self.num_turns)
             waves.append(np.cos(phase))
@@ -58,7 +62,7 @@ class TurnedCopies(nnx.Module):
                 signed = sign[:, None]
                 rows.append(inputs @ jnp.concatenate([signed * imag, signed * real]))
                 waves.append(-np.sin(phase))
-        mixed = np.stack(waves, axis=1).astype(np.float32)
+        mixed = jnp.asarray(np.stack(waves, axis=1), self.dtype)
         return jnp.einsum("jr,rbh->jbh", mixed, jnp.stack(rows)) + self.bias
 
 

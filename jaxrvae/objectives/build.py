@@ -8,6 +8,7 @@ from jaxrvae._typing import Array, Float, PRNGKey
 from jaxrvae.config import ModelConfig, ObjectiveConfig
 from jaxrvae.models.build import angle_log_prior
 from jaxrvae.models.fitted import FittedModel
+from jaxrvae.networks.precision import lower
 from jaxrvae.objectives.bound import Aim, AnglePriors, bound_loss
 from jaxrvae.priors.pose import angle_prior
 
@@ -17,12 +18,14 @@ def make_loss(
     expanded: bool,
     objective: ObjectiveConfig,
     few_copies: bool = False,
+    precision: str = "float32",
 ) -> Any:
     """(params, batch of features, progress, key) to (minus the bound, its parts).
 
     Args:
         expanded: Whether the features are; if not, they are at every step.
         few_copies: See `Aim`.
+        precision: Of hidden layers' products.
     """
     model, graph, projection = fresh.model, fresh.graph, fresh.projection
     config = fresh.config
@@ -33,6 +36,8 @@ def make_loss(
         params: Any, batch: dict[str, Array], progress: Float[Array, ""], key: PRNGKey
     ) -> tuple[Array, dict[str, Array]]:
         networks: Any = nnx.merge(graph, params)
+        if precision == "bfloat16":
+            lower(networks)
         if not expanded:
             batch = model.expand(projection, batch)
         return bound_loss(model, networks, projection, batch, aim, progress, key)

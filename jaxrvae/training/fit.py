@@ -75,7 +75,11 @@ def fit_models(
     }
     for name in ("save_seconds", "devices", "stream"):  # change nothing that is learned
         del fingerprint["training"][name]
-    for name in ("parallel", "accumulate"):  # runs begun before there were these go on
+    for name in (
+        "parallel",
+        "accumulate",
+        "precision",
+    ):  # runs begun before there were these go on
         if fingerprint["training"][name] == getattr(TrainingConfig, name):
             del fingerprint["training"][name]
     if aim != ObjectiveConfig():
@@ -101,11 +105,11 @@ def fit_models(
     error = None
     try:
         fitted = train(
-            make_loss(*aims),
+            make_loss(*aims, precision=training.precision),
             params,
             found,
             training,
-            quicker=make_loss(*aims, few_copies=True) if many else None,
+            quicker=make_loss(*aims, True, training.precision) if many else None,
             members=seeds,
             run_dir=run_dir,
             fingerprint=fingerprint,
