@@ -21,6 +21,11 @@ from jaxrvae.training.checkpoint import data_fingerprint
 from jaxrvae.training.loop import Diverged, Fitted, train
 from jaxrvae.training.stream import STREAM_BYTES, Stream
 
+LATER = (
+    "parallel",
+    "accumulate",
+    "precision",
+)  # runs begun before there were these go on
 SEEN = 4000  # of streamed images, that say how a fresh model begins
 
 
@@ -75,11 +80,7 @@ def fit_models(
     }
     for name in ("save_seconds", "devices", "stream"):  # change nothing that is learned
         del fingerprint["training"][name]
-    for name in (
-        "parallel",
-        "accumulate",
-        "precision",
-    ):  # runs begun before there were these go on
+    for name in LATER:
         if fingerprint["training"][name] == getattr(TrainingConfig, name):
             del fingerprint["training"][name]
     if aim != ObjectiveConfig():
