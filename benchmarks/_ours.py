@@ -30,6 +30,8 @@ def main() -> None:
     add("--epochs", type=int, default=5, help="timed epochs")
     add("--warm-up", type=int, default=1, help="epochs before them, not timed")
     add("--batch-size", type=int, help="the model's own by default")
+    add("--precision", default="float32", choices=("float32", "bfloat16"))
+    add("--seeds", type=int, help="members of an ensemble")
     add("--seed", type=int, default=0)
     options = parser.parse_args()
     if options.simulate:
@@ -64,7 +66,8 @@ def train(options: argparse.Namespace) -> dict[str, object]:
         posterior=options.posterior,
         seed=options.seed,
     )
-    given = {} if options.batch_size is None else {"batch_size": options.batch_size}
+    given: dict[str, Any] = {"precision": options.precision, "seeds": options.seeds}
+    given |= {} if options.batch_size is None else {"batch_size": options.batch_size}
     start = time.perf_counter()
     epochs = options.warm_up + options.epochs
     model.fit(images, epochs=epochs, progress=False, **given)
@@ -72,6 +75,7 @@ def train(options: argparse.Namespace) -> dict[str, object]:
     seconds = model.history["seconds"].to_list()[options.warm_up :]
     rates = [len(images) / duration for duration in seconds]
     device = jax.devices()[0]
+    held = (device.memory_stats() or {}).get("peak_bytes_in_use", 0)
     arithmetic = point_operations(model, images[0].size)
     return {
         "images_per_second": statistics.median(rates),
@@ -81,6 +85,7 @@ def train(options: argparse.Namespace) -> dict[str, object]:
         "compile_seconds": clock.seconds,
         "programs": clock.num_programs,
         "peak_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
+        "device_peak_gb": held / 2**30,
         "device": f"{device.platform} {device.device_kind}",
         "matmul_gflops": matmul_gflops(),
         "decoder_gflops": statistics.median(rates) * arithmetic / 1e9,

@@ -84,6 +84,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seeds", type=int, default=10, help="seeds 0 to N - 1")
     parser.add_argument("--out", type=Path, help="folder for the tables")
     parser.add_argument("--name", default="glyphs", help="of the files written there")
+    parser.add_argument("--precision", default="float32", help="or bfloat16")
     args = parser.parse_args(argv)
     folder = tempfile.TemporaryDirectory()
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", folder.name)
@@ -92,7 +93,7 @@ def main(argv: list[str] | None = None) -> int:
     for name in args.rows:
         found = []
         for seed in range(args.seeds):
-            found.append(one_seed(name, seed))
+            found.append(one_seed(name, seed, args.precision))
             line = found[-1].assign(row=name, seed=seed)
             details.append(line)
             print(line.round(4).to_string(index=False), file=sys.stderr, flush=True)
@@ -109,7 +110,7 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def one_seed(name: str, seed: int) -> pd.DataFrame:
+def one_seed(name: str, seed: int, precision: str) -> pd.DataFrame:
     """Scores by class on images not trained on."""
     from jaxrvae.analysis.scores import mixture_accuracy, pose_scores
     from jaxrvae.estimator import RVAE
@@ -121,7 +122,7 @@ def one_seed(name: str, seed: int) -> pd.DataFrame:
     assert test.truth is not None
     start = time.perf_counter()
     model = RVAE(content_dim=2, seed=seed, **row["model"])
-    model.fit(train, epochs=row["epochs"], progress=False)
+    model.fit(train, epochs=row["epochs"], precision=precision, progress=False)
     seconds = time.perf_counter() - start
     known = model.encode(train[:2000])
     latents = model.encode(test)
