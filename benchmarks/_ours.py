@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks._compile import CompileClock
+from benchmarks._roofline import roofline
 
 
 def main() -> None:
@@ -76,7 +77,7 @@ def train(options: argparse.Namespace) -> dict[str, object]:
     rates = [len(images) / duration for duration in seconds]
     device = jax.devices()[0]
     held = (device.memory_stats() or {}).get("peak_bytes_in_use", 0)
-    arithmetic = point_operations(model, images[0].size)
+    rate = statistics.median(rates) * (options.seeds or 1)
     return {
         "images_per_second": statistics.median(rates),
         "rates": rates,
@@ -87,41 +88,9 @@ def train(options: argparse.Namespace) -> dict[str, object]:
         "peak_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
         "device_peak_gb": held / 2**30,
         "device": f"{device.platform} {device.device_kind}",
-        "matmul_gflops": matmul_gflops(),
-        "decoder_gflops": statistics.median(rates) * arithmetic / 1e9,
+        **roofline(model, images, rate),
         "losses": model.history["loss"].to_list(),
     }
-
-
-def point_operations(model: Any, num_points: int) -> int:
-    """Of training on one image: the products of a decoder of points; 0 for others.
-
-    Forward, and twice as many backward; what is computed again is not counted.
-    """
-    from flax import nnx
-
-    fitted = model.fitted
-    decoder = nnx.merge(fitted.graph, fitted.params).decoder
-    if not hasattr(decoder, "lift") or model.config.decoder_family != "coordinate":
-        return 0
-    layers = [decoder.lift, *decoder.hidden, decoder.out]
-    return 6 * num_points * sum(layer.kernel[...].size for layer in layers)
-
-
-def matmul_gflops(size: int = 2048, repeats: int = 10) -> float:
-    """The device's best rate in float32 products of square matrices."""
-    import jax
-    import jax.numpy as jnp
-
-    product = jax.jit(lambda a, b: a @ b)
-    values = jnp.ones((size, size))
-    product(values, values).block_until_ready()
-    best = float("inf")
-    for _ in range(repeats):
-        start = time.perf_counter()
-        product(values, values).block_until_ready()
-        best = min(best, time.perf_counter() - start)
-    return 2 * size**3 / best / 1e9
 
 
 if __name__ == "__main__":

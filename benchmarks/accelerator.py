@@ -87,7 +87,6 @@ def measured(
     given = ["--decoder", decoder, "--pose", *pose, "--epochs", epochs, *words]
     run = said(images, *given)
     members = extra.get("seeds", 1)
-    share = run["decoder_gflops"] / run["matmul_gflops"]
     row = {
         "model": "default" if decoder == "auto" else decoder,
         "pose": " + ".join(pose),
@@ -97,7 +96,7 @@ def measured(
         "images/s": run["images_per_second"] * members,
         "asked": asked,
         "s an epoch": statistics.median(run["seconds"]),
-        "share of matmul": share or None,
+        "share of matmul": run["matmul_share"],
         "times one member": None,
         "device memory, GB": run["device_peak_gb"] or None,
     }

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks._report import RESULTS, facts, table, write
+from benchmarks._roofline import draw
 from benchmarks.peers import launch
 
 
@@ -68,10 +69,12 @@ so that a machine that slows down slows all of them. A figure is the median over
 process's epochs without the first, then the median (least, most) over processes. Ours
 run with their defaults; the peers with theirs, and with glibc's malloc told to keep
 memory, which makes them faster. `times the faster peer`: the quicker of those measured
-with the same pose. `matmul share`: of the rate of products of 2048 x 2048 matrices in
-the same process, what the products of a decoder of points take (forward and backward;
-what is computed again is not counted). Compile seconds: tracing, lowering and compiling
-of all that a process ran."""
+with the same pose. `matmul share`: operations a second, of the rate of products of
+2048 x 2048 matrices in the same process; of a decoder of points those of its products
+(forward and backward; what is computed again is not counted), of others the compiler's
+count. `cache share`: bytes a second that the compiler counts, of the rate of reading and
+writing an array of half a megabyte. `speed.png` has both, and the memory's rate. Compile seconds:
+tracing, lowering and compiling of all that a process ran."""
 POSES = {"r": "rotation", "t": "shift"}
 
 
@@ -98,6 +101,12 @@ def main(argv: Sequence[str] | None = None) -> None:
             described[word] = ", ".join(named)
     lines = summary(rows, results)
     path = write(options.out, options.name, lines, described, text=EXPLANATION)
+    ours_runs = [
+        {"label": f"{row.name}, {words(row.pose)}", **runs[-1]}
+        for row, runs in zip(rows, results, strict=True)
+        if row.peer is None
+    ]
+    draw(path.with_suffix(".png"), ours_runs)
     print(table(lines), f"Written: {path}", sep="\n\n")
 
 
@@ -188,12 +197,6 @@ def summary(
     lines = []
     for row, runs, speed, median in zip(rows, results, speeds, medians, strict=True):
         base = peer.get(row.pose)
-        compiling = [run["compile_seconds"] for run in runs if "compile_seconds" in run]
-        shares = [
-            run["decoder_gflops"] / run["matmul_gflops"]
-            for run in runs
-            if run.get("decoder_gflops")
-        ]
         lines.append(
             {
                 "model": row.name,
@@ -203,12 +206,20 @@ def summary(
                 "most": max(speed),
                 "times the faster peer": median / base if base else None,
                 "asked": row.asked,
-                "matmul share": statistics.median(shares) if any(shares) else None,
-                "compile, s": statistics.median(compiling) if compiling else None,
+                "MFLOP an image": middle(runs, "mflop_an_image"),
+                "matmul share": middle(runs, "matmul_share"),
+                "cache share": middle(runs, "cached_share"),
+                "compile, s": middle(runs, "compile_seconds"),
                 "peak memory, GB": max(run["peak_gb"] for run in runs),
             }
         )
     return lines
+
+
+def middle(runs: list[dict[str, Any]], name: str) -> float | None:
+    """The median over processes of what they say under the name; None: they do not."""
+    values = [run[name] for run in runs if name in run]
+    return statistics.median(values) if values else None
 
 
 def words(pose: str) -> str:
