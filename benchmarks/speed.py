@@ -72,9 +72,9 @@ memory, which makes them faster. `times the faster peer`: the quicker of those m
 with the same pose. `matmul share`: operations a second, of the rate of products of
 2048 x 2048 matrices in the same process; of a decoder of points those of its products
 (forward and backward; what is computed again is not counted), of others the compiler's
-count. `cache share`: bytes a second that the compiler counts, of the rate of reading and
-writing an array of half a megabyte. `speed.png` has both, and the memory's rate. Compile seconds:
-tracing, lowering and compiling of all that a process ran."""
+count. `cache share`: bytes a second that the compiler counts, of the rate of reading
+and writing an array of half a megabyte. `speed.png` has both, and the memory's rate.
+Compile seconds: tracing, lowering and compiling of all that a process ran."""
 POSES = {"r": "rotation", "t": "shift"}
 
 
