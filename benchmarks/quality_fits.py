@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import statistics
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -183,6 +184,11 @@ def turned(row: Row, model: Any, seed: int) -> dict[str, float]:
 
 def peer(row: Row, program: str, seed: int) -> dict[str, float]:
     """Trains a peer, in its own environment, and scores it in the same way."""
+    return timed_peer(row, program, seed)[0]
+
+
+def timed_peer(row: Row, program: str, seed: int) -> tuple[dict[str, float], float]:
+    """The scores, and the seconds of an epoch."""
     images, truth = simulate(row, seed, row.num_train)
     others, other_truth = simulate(row, seed + 1000, row.num_test)
     low, high = images.min(), images.max()
@@ -190,7 +196,7 @@ def peer(row: Row, program: str, seed: int) -> dict[str, float]:
         folder = Path(name)
         for part, values in {"images": images, "others": others}.items():
             np.save(folder / part, np.clip((values - low) / (high - low), 0, 1))
-        launch.run(
+        run = launch.run(
             program.split()[0],  # type: ignore[arg-type]
             folder / "images.npy",
             threads=len(os.sched_getaffinity(0)),
@@ -203,7 +209,7 @@ def peer(row: Row, program: str, seed: int) -> dict[str, float]:
             **row.peers[program],
         )
         found = dict(np.load(folder / "latents.npz"))
-    return scores.pose_measures(
+    measures = scores.pose_measures(
         {"content": found["content"][:KEPT], "truth": truth[:KEPT]},
         {
             "content": found["held_out_content"],
@@ -212,6 +218,7 @@ def peer(row: Row, program: str, seed: int) -> dict[str, float]:
         },
         row.factor,
     )
+    return measures, statistics.mean(run["seconds"])
 
 
 def _pose(row: Row) -> str:
