@@ -18,7 +18,7 @@ from jaxrvae.geometry.polar import PolarBasis, polar_coefs, turn
 from jaxrvae.geometry.pose import apply_pose, remove_pose, rotate
 from jaxrvae.geometry.resample import bilinear, cubic
 from jaxrvae.models.affine_networks import NUM_POSE, AffineNetworks
-from jaxrvae.models.gauge import NUM_STEPS, Gauge, drift
+from jaxrvae.models.gauge import NUM_NODES, Gauge, drift
 from jaxrvae.models.known import known_numbers
 from jaxrvae.models.likelihoods import mean_of
 from jaxrvae.models.pose_query import PoseQuery
@@ -31,7 +31,7 @@ CHUNK = 4  # images of which a coordinate decoder makes all pixels at a time
 # Points at which it is evaluated at a time, elsewhere: bounds the memory, and on a CPU
 # keeps it in the cache: training is 1.25 times as fast.
 POINTS, CPU_POINTS = 2**18, 2**12
-PASSES = 2 * NUM_STEPS  # of the decoder, with its slope, for an image's drift
+PASSES = 2 * NUM_NODES  # of the decoder, with its slope, for an image's drift
 
 
 @jax.tree_util.register_dataclass

@@ -90,9 +90,12 @@ def covariance(
     No axis is longer than the grid; one that has a single point has no variance.
     """
     _, _, curvature = _components(model, harmonics, pose)
-    values, vectors = jnp.linalg.eigh(-_matrix(curvature))
-    values = jnp.maximum(jnp.abs(values), FLOOR)
-    inverse = jnp.einsum("bij,bj,bkj->bik", vectors, 1 / values, vectors)
+    if len(model.ticks) == 1:  # its one axis: a library's call a matrix takes longer
+        inverse = 1 / jnp.maximum(jnp.abs(curvature[0]), FLOOR)[:, None, None]
+    else:
+        values, vectors = jnp.linalg.eigh(-_matrix(curvature))
+        values = jnp.maximum(jnp.abs(values), FLOOR)
+        inverse = jnp.einsum("bij,bj,bkj->bik", vectors, 1 / values, vectors)
     pixel = _pixels_a_step(model)
     scale = _unit(model) * np.array([1.0, pixel, pixel], np.float32)
     return inverse * scale[:, None] * scale
