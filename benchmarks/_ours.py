@@ -27,6 +27,7 @@ def main() -> None:
     add("--pose", nargs="+", default=["rotation", "shift"])
     add("--decoder", default="auto")
     add("--posterior", default="auto")
+    add("--num-turns", type=int, default=8)
     add("--limit", type=int, help="images of the file that are read")
     add("--epochs", type=int, default=5, help="timed epochs")
     add("--warm-up", type=int, default=1, help="epochs before them, not timed")
@@ -65,6 +66,7 @@ def train(options: argparse.Namespace) -> dict[str, object]:
         pose=tuple(options.pose),
         decoder=options.decoder,
         posterior=options.posterior,
+        num_turns=options.num_turns,
         seed=options.seed,
     )
     given: dict[str, Any] = {"precision": options.precision, "seeds": options.seeds}
