@@ -40,6 +40,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     import jax
 
     import jaxrvae as jr
+    from jaxrvae.data.containers import Frame
     from jaxrvae.locate.dense import encode_dense
 
     described = facts() | {"repeats": options.repeats}
@@ -49,6 +50,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     frame = np.concatenate(
         np.concatenate(small[:16].reshape(4, 4, WINDOW, WINDOW), 1), 1
     )
+    whole = Frame(frame)
     assert frame.shape == (FRAME, FRAME)
     for decoder, pose, number in MODELS:
         many = np.resize(images, (number, *images.shape[1:]))
@@ -68,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         model = jr.RVAE(decoder=decoder, pose=pose).fit(small, epochs=1, progress=False)
         windows = len(range(0, FRAME - WINDOW + 1, STEP)) ** 2
         rates = timed(
-            lambda: encode_dense(model, frame, WINDOW, STEP),  # noqa: B023
+            lambda: encode_dense(model, whole, WINDOW, STEP),  # noqa: B023
             windows,
             options.repeats,
         )
