@@ -26,7 +26,7 @@ MODELS = (
     ("steerable", ("rotation", "shift"), 2000),
     ("affine", ("rotation", "shift"), 500),
 )
-WINDOW, STEP, FRAME = 32, 4, 128
+WINDOW, STEP, FRAME = 32, 4, 512
 NUM_WINDOWS = (512 - WINDOW + 1) ** 2
 
 
@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     images = jr.simulate("glyphs", seed=0, num_images=2000, size=48).values
     small = jr.simulate("glyphs", seed=0, num_images=2000, size=WINDOW).values
     frame = np.concatenate(
-        np.concatenate(small[:16].reshape(4, 4, WINDOW, WINDOW), 1), 1
+        np.concatenate(small[:256].reshape(16, 16, WINDOW, WINDOW), 1), 1
     )
     whole = Frame(frame)
     assert frame.shape == (FRAME, FRAME)

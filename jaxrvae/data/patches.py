@@ -13,6 +13,7 @@ from jaxrvae.data.containers import Frame, Frames, Patches
 from jaxrvae.data.patch_store import write_patches
 
 CHUNK = 2_000_000  # sampling points interpolated at a time; bounds the memory
+SLACK = 1e-6  # pixels
 
 
 def cut_patches(
@@ -191,15 +192,23 @@ def _same_pixel_size(frames: list[Frame]) -> None:
 
 def _supported(places: np.ndarray, shape: tuple[int, ...], reach: float) -> np.ndarray:
     last = np.array([shape[1] - 1, shape[0] - 1])
-    slack = 1e-6
-    inside = (places - reach >= -slack) & (places + reach <= last + slack)
+    inside = (places - reach >= -SLACK) & (places + reach <= last + SLACK)
     return np.asarray(inside.all(axis=1))
 
 
 def _cut(image: np.ndarray, places: np.ndarray, size: int, step: float) -> np.ndarray:
-    """(n, size, size[, channel]) by cubic splines, one channel after the other."""
+    """(n, size, size[, channel]) by cubic splines, one channel after the other.
+
+    Where all patch pixels are pixels of the frame, as on a grid, those are taken.
+    """
     from scipy import ndimage
 
+    corners = places - (size - 1) / 2
+    whole = np.rint(corners).astype(int)
+    if step == 1.0 and np.abs(corners - whole).max() < SLACK:
+        windows = np.lib.stride_tricks.sliding_window_view(image, (size, size), (0, 1))
+        cut = np.moveaxis(windows[whole[:, 1], whole[:, 0]], (-2, -1), (1, 2))
+        return np.ascontiguousarray(cut, np.float32)
     offsets = (np.arange(size) - (size - 1) / 2) * step
     blur = 0.5 * np.sqrt(max(step**2 - 1, 0.0))
     planes = image[..., None] if image.ndim == 2 else image

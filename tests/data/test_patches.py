@@ -178,3 +178,20 @@ def test_bad_options():
         cut_patches(movie, positions, size=4, window=0)
     with pytest.raises(ValueError, match="size"):
         cut_patches(movie, positions, size=1)
+
+
+@pytest.mark.parametrize("shape", [(20, 24), (20, 24, 3)])
+@pytest.mark.parametrize("size", [6, 7])
+def test_windows_on_whole_pixels_are_the_frames_own(shape, size):
+    values = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    names = ("intensity", "b", "c")[: 1 if len(shape) == 2 else 3]
+    movie = Frames((Frame(values),), names)
+    half = (size - 1) / 2
+    corners = np.array([[0, 0], [17, 13], [5, 9]])
+    table = pd.DataFrame(corners + half, columns=["x", "y"]).assign(frame=0)
+    found = cut_patches(movie, table, size, normalize=None).values
+    for patch, (x, y) in zip(found, corners, strict=True):
+        np.testing.assert_array_equal(patch, values[y : y + size, x : x + size])
+    beside = table.assign(x=table["x"] + np.array([2e-6, -2e-6, 2e-6]))  # by splines
+    near = cut_patches(movie, beside, size, normalize=None).values
+    np.testing.assert_allclose(near, found, atol=1e-4)
