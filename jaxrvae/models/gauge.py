@@ -93,7 +93,7 @@ def drift(
     speeds = jax.vmap(speed)(places)
     mean = jnp.asarray(weights / 2, jnp.float32) @ speeds
     # Turns and moves do not commute: what comes later is done to what came before.
-    later = np.sqrt(5 / 3) / 6 * (speeds[-1] - speeds[0])
+    later = np.sqrt(15) / 36 * (speeds[-1] - speeds[0])
     first = gauge.angle[nearest], gauge.shift[nearest]
     return compose(_done(mean + _bracket(later, mean)), first)
 
