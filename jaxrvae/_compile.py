@@ -47,7 +47,7 @@ def keep_compiled(folder: str | Path | None = None) -> Path:
             f" another folder, or set {CACHE} to nothing."
         ) from error
     jax.config.update("jax_compilation_cache_dir", str(folder))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
     return folder
 

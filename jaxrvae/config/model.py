@@ -225,8 +225,10 @@ class ModelConfig:
 def _checked_pose(pose: object) -> tuple[str, ...]:
     """Names of `POSE`, each once at most."""
     if isinstance(pose, str) or not isinstance(pose, Sequence):
-        way = f"({pose!r},)" if isinstance(pose, str) else "()"
-        raise ValueError(f"pose must be a tuple of names; got {pose!r}. Take {way}.")
+        named = [part for part in POSE if isinstance(pose, str) and part in pose]
+        raise ValueError(
+            f"pose must be a tuple of names; got {pose!r}. Take {tuple(named)!r}."
+        )
     for part in pose:
         one_of("pose", part, POSE)
     if len(set(pose)) < len(pose):

@@ -30,6 +30,7 @@ from jaxrvae.priors.content import ContentPrior
 
 NOISE_GAIN = 10.0  # log noise moves so much faster than a weight
 FINER = 3  # sets of turned copies that are read after training
+CPU_IMAGES = 8  # read so at a time: the units of their copies stay in the cache
 NATURAL_GAIN = 2.0  # natural parameters that a fresh decoder makes, about
 
 Features = dict[str, Array]
@@ -228,19 +229,30 @@ class SteerableModel:
         coefs = features["coefs"]
         known = known_numbers(features, self.num_classes, len(coefs))
         if fine:
-            bin_width = 2 * np.pi / networks.encoder.copies.num_turns
-
-            def read(offset: Float[Array, ""]) -> Float[Array, "batch hidden"]:
-                angle = jnp.broadcast_to(offset, coefs.shape[:2])
-                return networks.encoder.pool(turn(coefs, jnp.array(self.orders), angle))
-
-            pooled = jax.lax.map(read, bin_width / FINER * jnp.arange(FINER)).mean(0)
+            on_cpu = jax.default_backend() == "cpu"
+            fits = on_cpu and len(coefs) % CPU_IMAGES == 0
+            size = CPU_IMAGES if fits else len(coefs)
+            groups = coefs.reshape(-1, size, *coefs.shape[1:])
+            each = functools.partial(self._pooled_finely, networks)
+            pooled = jax.lax.map(each, groups).reshape(len(coefs), -1)
         else:
             pooled = networks.encoder.pool(coefs[:, self.attended])
         guess = jnp.zeros((len(coefs), 0))
         if networks.guess is not None:
             guess = networks.guess(pooled)
         return ContentQuery(*networks.encoder(pooled, known), guess)
+
+    def _pooled_finely(
+        self, networks: SteerableNetworks, coefs: Float[Array, "batch place reals"]
+    ) -> Float[Array, "batch hidden"]:
+        """Hidden units from all places and `FINER` sets of turned copies."""
+        step = 2 * np.pi / networks.encoder.copies.num_turns / FINER
+
+        def read(angle: Float[Array, ""]) -> Float[Array, "batch hidden"]:
+            angles = jnp.broadcast_to(angle, coefs.shape[:2])
+            return networks.encoder.pool(turn(coefs, jnp.array(self.orders), angles))
+
+        return sum(read(step * jnp.float32(n)) for n in range(FINER)) / FINER
 
     def canonical(
         self, networks: SteerableNetworks, content: Float[Array, "*batch latent"]
