@@ -13,6 +13,7 @@ from jaxrvae._checks import DataError, RunError
 from jaxrvae._version import __version__
 
 if TYPE_CHECKING:
+    from jaxrvae import distributions
     from jaxrvae._compile import keep_compiled
     from jaxrvae.analysis.clusters import find_classes
     from jaxrvae.analysis.pathways import find_pathways
@@ -47,6 +48,7 @@ __all__ = [
     "correct_drift",
     "correct_lines",
     "cut_patches",
+    "distributions",
     "find_atoms",
     "find_classes",
     "find_drift",
@@ -95,7 +97,12 @@ _HOMES = {
 }
 
 
+_ROOMS = ("distributions",)  # public as wholes
+
+
 def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return importlib.import_module(f"{__name__}.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(importlib.import_module(_HOMES[name]), name)

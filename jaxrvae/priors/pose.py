@@ -7,14 +7,12 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.special import logsumexp
 
 from jaxrvae._typing import Array, Float, Number, PRNGKey
 from jaxrvae.config.pose_priors import checked_angle_prior, checked_shift_prior
-from jaxrvae.distributions import von_mises
+from jaxrvae.distributions import von_mises, wrapped_normal
 from jaxrvae.geometry.circle import wrap
 
-WIDE = 2.0  # radians: a wrapped normal's std from which on Fourier's form is used
 WIDEST = 20.0  # radians: a wrapped normal is uniform to far more than a float's digits
 
 
@@ -46,7 +44,9 @@ class AnglePrior:
         """
         turned = self.fold * (angle - self.loc)
         if self.kind == "normal":
-            return _log_wrapped_normal(wrap(turned), self.fold * self._std)
+            return wrapped_normal.log_ratio_to_uniform(
+                wrap(turned), self.fold * self._std
+            )
         return von_mises.log_ratio_to_uniform(turned, 0.0, self.concentration)
 
     def sample(self, key: PRNGKey, shape: tuple[int, ...]) -> Float[Array, "*n"]:
@@ -109,20 +109,3 @@ def shift_stds(
         return max_shift / 2, max_shift / 2
     std = prior["std"]
     return (std[0], std[1]) if isinstance(std, list) else (std, std)
-
-
-def _log_wrapped_normal(
-    angle: Float[Array, "*n"], std: Float[Array, ""]
-) -> Float[Array, "*n"]:
-    """Log of 2 pi times the density of N(0, std^2), wrapped; angle in [-pi, pi).
-
-    Narrow ones are summed over turns, wide ones over Fourier orders.
-    """
-    is_wide = std > WIDE
-    narrow, wide = jnp.where(is_wide, WIDE, std), jnp.where(is_wide, std, WIDE)
-    turns = [angle / narrow + 2 * math.pi * turn / narrow for turn in range(-2, 3)]
-    log_sum = logsumexp(-0.5 * jnp.square(jnp.stack(turns)), axis=0)
-    by_turns = log_sum + 0.5 * math.log(2 * math.pi) - jnp.log(narrow)
-    waves = [jnp.exp(-0.5 * (m * wide) ** 2) * jnp.cos(m * angle) for m in (1, 2, 3)]
-    by_orders = jnp.log1p(2 * sum(waves))
-    return jnp.where(is_wide, by_orders, by_turns)
