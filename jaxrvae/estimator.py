@@ -18,11 +18,12 @@ from jaxrvae.config import (
     from_mapping,
     to_mapping,
 )
-from jaxrvae.config.choices import Choice
+from jaxrvae.config.choices import PROGRAM, Choice
 from jaxrvae.data.batches import as_images, check_images
 from jaxrvae.data.containers import Latents, Patches
 from jaxrvae.data.known import learn_known
 from jaxrvae.data.mapped import sample_rows
+from jaxrvae.models.build import check_program
 from jaxrvae.models.fitted import FittedModel
 from jaxrvae.models.model_file import read_model, write_model
 
@@ -69,7 +70,9 @@ class RVAE:
             (learned) or a standard deviation in the images' units.
         prior: Of the content: None or "normal", standard normal; learned: "mixture" (of
             Gaussians; `components`), "vamp" (of posteriors of pseudo-images;
-            `components`), "flow" (RealNVP).
+            `components`), "flow" (RealNVP). Or a NumPyro distribution of the content;
+            or a NumPyro model function that samples "content" and, if wanted, "angle",
+            "shift" and "class" of one patch: see `jaxrvae.priors.program`.
         angle_prior: None for uniform; `loc` (radians) with `concentration`, von Mises,
             or with `std` (radians), normal; `fold` gives so many equal modes.
         shift_prior: `std`, one or [x, y], of a normal, shares of the field. None:
@@ -105,6 +108,8 @@ class RVAE:
         known_keys("RVAE", unknown, fields)
         given = locals()
         self.config = ModelConfig(**{name: given[name] for name in fields})
+        if self.config.prior_family == PROGRAM:
+            check_program(self.config)
         self.history = pd.DataFrame()
         self.metadata: dict[str, Any] = {}
         self._fit: FittedModel | None = None
@@ -341,14 +346,21 @@ class RVAE:
         return write_model(path, ensemble.members, notes, ensemble.arrays())
 
     @classmethod
-    def load(cls, path: str | Path) -> "RVAE":
+    def load(cls, path: str | Path, prior: Any = None) -> "RVAE":
         """The model that `save` wrote.
+
+        Args:
+            prior: The NumPyro model that it was fitted with, if it was.
 
         Raises:
             DataError: If the file is missing or is not such a model.
+            ValueError: If it was fitted with a NumPyro model, and not with this one.
         """
-        members, notes, arrays = read_model(path)
-        rvae = model_from(to_mapping(members[0].config))
+        members, notes, arrays = read_model(path, prior)
+        config = members[0].config
+        rvae = cls(
+            **{f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
+        )
         rvae._fit = members[notes.get("reference", 0)]
         if "reference" in notes:
             rvae._ensemble = from_arrays(members, arrays, notes["reference"])

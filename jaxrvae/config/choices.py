@@ -4,15 +4,21 @@
 right; what a mapping leaves out keeps its default.
 """
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from jaxrvae._checks import known_keys, number, one_of, positive, whole
 
-Choice = str | Mapping[str, Any] | None
+# A prior may also be a NumPyro distribution, or model function.
+Choice = Any
+PROGRAM = "program"
 
 CLASSES = {"classes": "enumerated", "temperature": 0.67}
 NOISE = {"noise": "learned"}
+_PLAIN = (str, int, float, bool, bytes, tuple, type(None))
 UNITS = {"units": None, "activation": "tanh"}  # None: hidden_dim
 
 # Of each option: its names, and what each can be told beside, with the defaults.
@@ -63,9 +69,16 @@ CHOICES: dict[str, dict[str | None, dict[str, Any]]] = {
 def checked(option: str, given: Choice) -> Choice:
     """The choice as plain values; one that cannot be raises."""
     names = CHOICES[option]
+    if option == "prior" and is_program(given):
+        return given
     if not isinstance(given, Mapping):
         one_of(option, given, names)
         return given
+    if option == "prior" and given.get("name") == PROGRAM:
+        raise ValueError(
+            f"prior was a NumPyro model, {given.get('of')}, which no file holds. Hand"
+            " it in: RVAE(prior=...), or RVAE.load(path, prior=...)."
+        )
     if "name" not in given:
         raise ValueError(f"{option} needs a name beside its settings; got {given!r}.")
     one_of(option, given["name"], names)
@@ -83,8 +96,31 @@ def checked(option: str, given: Choice) -> Choice:
     return {"name": given["name"], **own} if own else given["name"]
 
 
+def is_program(prior: object) -> bool:
+    """Whether it is a NumPyro distribution or model function; NumPyro is not read."""
+    return callable(prior) or hasattr(prior, "log_prob")
+
+
+def described(prior: Any) -> dict[str, str]:
+    """What files say of a NumPyro model: its name, and a digest of what it does."""
+    code = getattr(prior, "__code__", None)
+    if code is None:
+        import jax
+
+        leaves = [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(prior)]
+        name, parts = type(prior).__name__, b"".join(leaves)
+    else:
+        name = f"{prior.__module__}.{prior.__qualname__}"
+        held = [cell.cell_contents for cell in prior.__closure__ or ()]
+        plain = [v for v in (*code.co_consts, *held) if isinstance(v, _PLAIN)]
+        parts = code.co_code + repr((code.co_names, plain)).encode()
+    return {"name": PROGRAM, "of": f"{name}:{hashlib.sha256(parts).hexdigest()[:12]}"}
+
+
 def name_of(given: Choice) -> Any:
     """The name alone."""
+    if is_program(given):
+        return PROGRAM
     return given["name"] if isinstance(given, Mapping) else given
 
 
@@ -96,7 +132,8 @@ def setting(option: str, given: Choice, name: str, meant: str | None = None) -> 
     """
     if isinstance(given, Mapping) and name in given:
         return given[name]
-    return CHOICES[option][name_of(given) if meant is None else meant].get(name)
+    own = name_of(given) if meant is None else meant
+    return None if own == PROGRAM else CHOICES[option][own].get(name)
 
 
 def _check_setting(label: str, name: str, value: Any) -> None:

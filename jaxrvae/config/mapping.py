@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from jaxrvae._checks import DataError, existing_file, known_keys
+from jaxrvae.config.choices import described, is_program
 
 Config = TypeVar("Config")
 
@@ -24,10 +25,11 @@ def from_mapping(kind: type[Config], values: Mapping[str, Any]) -> Config:
 
 def to_mapping(config: Any) -> dict[str, Any]:
     """The config as plain values, for YAML and JSON."""
-    return {
-        name: list(value) if isinstance(value, tuple) else value
-        for name, value in dataclasses.asdict(config).items()
-    }
+    found = {}
+    for name, value in dataclasses.asdict(config).items():
+        plain = described(value) if is_program(value) else value
+        found[name] = list(plain) if isinstance(plain, tuple) else plain
+    return found
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:

@@ -16,8 +16,10 @@ from jaxrvae.models.gauge import Gauge, fix_gauge
 from jaxrvae.models.known import class_probabilities, of_every_class, with_conditions
 from jaxrvae.models.likelihoods import log_likelihood, scoring_weights
 from jaxrvae.models.modes import angle_modes, symmetry_order
+from jaxrvae.models.pose_prior import angle_log_prior, class_log_prior
 from jaxrvae.models.pose_query import PoseQuery, angle_density
 from jaxrvae.models.steerable import Features, Projection
+from jaxrvae.priors.content import at_medians
 
 NUM_ANGLES = 96
 LEAST_SHARE = 0.2  # of the expected information, that is observed
@@ -41,14 +43,17 @@ def affine_posterior(
     inputs = of_every_class(features, model.num_classes, query.content)
     images = features["images"]
     fit = jax.vmap(lambda i: _fit(model, networks, query, i, images))(inputs)
-    shares_of_class = class_probabilities(features, logsumexp(fit, axis=-1))
+    share = class_log_prior(networks.prior, model.num_classes, query.content)
+    shares_of_class = class_probabilities(features, logsumexp(fit, axis=-1), share)
     chosen = jnp.argmax(shares_of_class, axis=-1), jnp.arange(len(images))
     inputs, best = inputs[chosen], jnp.argmax(fit[chosen], axis=-1)
     canonical = model.canonical(networks, inputs)
     angles = jnp.asarray(angle_grid(NUM_ANGLES), jnp.float32)
     density = angle_density(query, angles)
     if query.family == "enumerated":
-        density *= jnp.exp(log_prior)
+        program = at_medians(networks.prior)
+        own = program, model.num_classes, log_prior, inputs, angles
+        density *= jnp.exp(angle_log_prior(*own))
     modes, shares, _ = jax.vmap(angle_modes, (0, None))(
         density / density.sum(-1, keepdims=True), angles
     )

@@ -8,7 +8,7 @@ from flax import nnx
 
 from jaxrvae._typing import Array, Float, ndarray
 from jaxrvae.config import ModelConfig
-from jaxrvae.config.choices import CHOICES
+from jaxrvae.config.choices import CHOICES, PROGRAM
 from jaxrvae.data.batches import LEAST_SIZE
 from jaxrvae.data.known import Known
 from jaxrvae.geometry.band import band, informative_frequency, place_ticks
@@ -131,6 +131,40 @@ def _encoder_family(config: ModelConfig, shape: tuple[int, ...]) -> str:
         f"encoder={family!r} reads images; got signals of one row. Take"
         " encoder='dense' or 'convolutional'."
     )
+
+
+def check_program(config: ModelConfig) -> None:
+    """Raises ValueError where a NumPyro model does not go with the other options."""
+    from jaxrvae.priors.program import study
+
+    sites = study(config.prior, config.content_dim, config.num_classes)
+    pose = {"angle": "rotation", "shift": "shift"}
+    for site in sites.free:
+        if pose[site] not in config.pose:
+            raise ValueError(
+                f"prior: site '{site}' needs '{pose[site]}' in pose;"
+                f" got pose={config.pose}."
+            )
+        if getattr(config, f"{site}_prior") is not None:
+            raise ValueError(
+                f"prior has a site '{site}' beside a {site}_prior: leave one out."
+            )
+    steerable = config.decoder_family == "steerable"
+    if "shift" in sites.free and not steerable:
+        raise ValueError(
+            f"prior: site 'shift' is read by decoder='steerable'; got"
+            f" {config.decoder_family!r}. Take shift_prior, a normal."
+        )
+    if steerable and sites.varying and config.likelihood_kind != "gaussian":
+        raise ValueError(
+            f"prior: site '{sites.varying[0]}' depends on content or class, which needs"
+            f" likelihood='gaussian'; got {config.likelihood_kind!r}."
+        )
+    if config.gumbel:
+        raise ValueError(
+            "prior is a NumPyro model, whose classes are summed over; got"
+            " classes='gumbel'. Leave classes out."
+        )
 
 
 def aligner(model: Model) -> SteerableModel:
@@ -290,6 +324,11 @@ def _prior(
         projection = model.projection()
         found = model.compress(projection, jnp.asarray(images[chosen]))
         return PseudoPrior(model.expand(projection, found)[model.reads])
+    if family == PROGRAM:
+        from jaxrvae.priors.program import ProgramPrior, as_function, study
+
+        sites = study(config.prior, config.content_dim, config.num_classes)
+        return ProgramPrior(as_function(config.prior), sites, rngs=rngs)
     return None
 
 

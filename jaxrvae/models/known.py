@@ -92,16 +92,21 @@ def of_every_class(
 
 
 def join_classes(
-    features: dict[str, Array], of_class: Float[Array, "cls batch"]
+    features: dict[str, Array],
+    of_class: Float[Array, "cls batch"],
+    log_share: Float[Array, "cls batch"] | None = None,
 ) -> Float[Array, " batch"]:
     """Log probability with the class summed out; that of the known class, if known.
 
     Args:
-        of_class: Log probability of each image given the class; all are as likely.
+        of_class: Log probability of each image given the class.
+        log_share: Of the classes; None: all are as likely.
     """
     num_classes = len(of_class)
     if num_classes == 1:
         return of_class[0]
+    if log_share is not None:
+        of_class = of_class + log_share + jnp.log(num_classes)
     total = jax.scipy.special.logsumexp(of_class, axis=0)
     if "label" in features:
         label = features["label"]
@@ -111,9 +116,13 @@ def join_classes(
 
 
 def class_probabilities(
-    features: dict[str, Array], of_class: Float[Array, "cls batch"]
+    features: dict[str, Array],
+    of_class: Float[Array, "cls batch"],
+    log_share: Float[Array, "cls batch"] | None = None,
 ) -> Float[Array, "batch cls"]:
     """By Bayes' theorem; 1 for a class that is known."""
+    if log_share is not None:
+        of_class = of_class + log_share
     found = jax.nn.softmax(of_class.T, axis=-1)
     if "label" in features and len(of_class) > 1:
         label = features["label"][:, None]

@@ -32,7 +32,7 @@ def explain(
     projection: Projection,
     features: Features,
     canonical: Float[Array, "batch reals"],
-    log_prior: Float[Array, " angle"],
+    log_prior: Float[Array, "*places angle"],
     key: PRNGKey | None = None,
 ) -> Float[Array, " batch"]:
     """Log p(image | canonical image), pose integrated out.
@@ -56,7 +56,7 @@ def log_normalizer(
     projection: Projection,
     canonical: Float[Array, "batch reals"],
     background: Float[Array, " channel"],
-    log_prior: Float[Array, " angle"],
+    log_prior: Float[Array, "*places angle"],
     key: PRNGKey | None,
 ) -> Float[Array, " batch"]:
     """Log of the mean over the poses' prior of exp(sum over pixels of A(eta)).
@@ -68,8 +68,12 @@ def log_normalizer(
     number = NUM_TRAINED if key is not None else NUM_POSES
     key = jax.random.key(0) if key is None else key
     angle_key, place_key = jax.random.split(key)
-    angle = jax.random.categorical(angle_key, log_prior, shape=(number,))
     of_place = jnp.asarray(model.place_log_prior())
+    if log_prior.ndim > 1:  # (1, place, angle): the same for all images
+        both = log_prior[0]
+        log_prior = logsumexp(both, axis=0)
+        of_place = logsumexp(both, axis=1) if len(both) > 1 else of_place
+    angle = jax.random.categorical(angle_key, log_prior, shape=(number,))
     place = jax.random.categorical(place_key, of_place, shape=(number,))
 
     def at(pose: tuple[Array, Array]) -> Float[Array, " batch"]:
@@ -107,7 +111,7 @@ def marginal_log_likelihood(
     features: Features,
     canonical: Float[Array, "batch reals"],
     variance: Float[Array, ""],
-    log_prior: Float[Array, " angle"],
+    log_prior: Float[Array, "*places angle"],
 ) -> Float[Array, " batch"]:
     """The same for Gaussian noise, over the band's modes."""
     harmonics = model.fold(features["coefs"], canonical) / variance

@@ -15,6 +15,7 @@ from jaxrvae._checks import DataError, existing_file
 from jaxrvae._typing import ndarray
 from jaxrvae._version import __version__
 from jaxrvae.config import ModelConfig, from_mapping, to_mapping
+from jaxrvae.config.choices import described, is_program
 from jaxrvae.data.known import Known
 from jaxrvae.geometry.polar import PolarBasis
 from jaxrvae.models.build import build_model
@@ -77,17 +78,25 @@ def write_model(
     aside.replace(path)
 
 
-def read_model(path: str | Path) -> Contents:
+def read_model(path: str | Path, prior: Any = None) -> Contents:
     """What `write_model` wrote: the members, the notes and the further arrays.
+
+    Args:
+        prior: The NumPyro model that it was fitted with, which no file holds.
 
     Raises:
         DataError: If the file is missing or is not such a model.
+        ValueError: If it was fitted with a NumPyro model, and not with this one.
     """
     path = existing_file(path)
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-        return _from_arrays(arrays)
+        notes = json.loads(str(arrays["notes"]))
+        _hand_in(notes["config"], prior)
+        return _from_arrays(arrays, notes)
+    except ValueError:
+        raise
     except Exception as error:
         raise DataError(
             f"{path}: expected a model written by RVAE.save; got "
@@ -95,8 +104,19 @@ def read_model(path: str | Path) -> Contents:
         ) from error
 
 
-def _from_arrays(arrays: Mapping[str, ndarray]) -> Contents:
-    notes = json.loads(str(arrays["notes"]))
+def _hand_in(config: dict[str, Any], prior: Any) -> None:
+    """The prior in its place, if it is the one that was there."""
+    had = config.get("prior")
+    if prior is None:
+        return
+    wanted = had["of"] if isinstance(had, dict) and "of" in had else repr(had)
+    if not is_program(prior) or described(prior) != had:
+        got = described(prior)["of"] if is_program(prior) else repr(prior)
+        raise ValueError(f"the model was fitted with prior {wanted}; got {got}.")
+    config["prior"] = prior
+
+
+def _from_arrays(arrays: Mapping[str, ndarray], notes: dict[str, Any]) -> Contents:
     config = from_mapping(ModelConfig, notes["config"])
     parts = notes["known"].items()
     plain: Any = {n: tuple(v) if isinstance(v, list) else v for n, v in parts}

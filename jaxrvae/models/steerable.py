@@ -279,7 +279,7 @@ class SteerableModel:
         projection: Projection,
         features: Features,
         canonical: Float[Array, "batch reals"],
-        log_prior: Float[Array, " angle"],
+        log_prior: Float[Array, "*places angle"],
     ) -> Float[Array, "batch place harmonics"]:
         """Of the log posterior over the pose, but for a constant; see `fold`."""
         if self.likelihood == "gaussian":
@@ -322,23 +322,29 @@ class SteerableModel:
         return harmonics @ waves
 
     def prior_harmonics(
-        self, log_prior: Float[Array, " angle"]
-    ) -> Float[Array, " harmonics"]:
+        self, log_prior: Float[Array, "*n angle"]
+    ) -> Float[Array, "*n harmonics"]:
         """A log density on the grid of angles as harmonics: a part of the surface."""
         waves = np.arange(max(self.orders) + 1)[:, None] * self.angles()
         gain = np.where(waves.any(1), 2.0, 1.0)[:, None] / self.num_angles
         cos, sin = gain * np.cos(waves), gain * np.sin(waves)
         both = np.concatenate([cos, sin]).astype(np.float32)
-        return jnp.asarray(both) @ log_prior
+        return log_prior @ jnp.asarray(both.T)
 
     def prior_surface(
-        self, log_prior: Float[Array, " angle"]
+        self, log_prior: Float[Array, "*places angle"]
     ) -> Float[Array, "*place harmonics"]:
-        """The prior of angle and place as harmonics; a mean of 1 over the grid."""
+        """The prior of angle and place as harmonics; a mean of 1 over the grid.
+
+        Args:
+            log_prior: (angle,), or (batch, place, angle); one place: the same at all,
+                but for the model's own prior of the place.
+        """
         of_angle = self.prior_harmonics(log_prior)
-        if not max(self.shift_std):
+        own_places = log_prior.ndim > 1 and log_prior.shape[-2] > 1
+        if own_places or not max(self.shift_std):
             return of_angle
-        constant = np.zeros(len(of_angle), np.float32)
+        constant = np.zeros(of_angle.shape[-1], np.float32)
         constant[0] = 1.0
         return of_angle + self.place_log_prior()[:, None] * constant
 

@@ -11,6 +11,7 @@ from jaxrvae.models.known import class_probabilities, of_every_class, with_condi
 from jaxrvae.models.likelihoods import variance_of
 from jaxrvae.models.marginal import explain, natural_pixels
 from jaxrvae.models.modes import angle_modes, symmetry_order
+from jaxrvae.models.pose_prior import class_log_prior, grid_log_prior
 from jaxrvae.models.steerable import (
     Features,
     Projection,
@@ -38,14 +39,17 @@ def steerable_posterior(
 
         def explained(inputs: Float[Array, "batch input"]) -> Float[Array, " batch"]:
             canonical = model.canonical(networks, inputs)
-            return explain(model, networks, projection, features, canonical, log_prior)
+            density = grid_log_prior(model, networks.prior, log_prior, inputs)
+            return explain(model, networks, projection, features, canonical, density)
 
         of_class = jax.vmap(explained)(inputs)
-    shares_of_class = class_probabilities(features, of_class)
+    share = class_log_prior(networks.prior, model.num_classes, mean)
+    shares_of_class = class_probabilities(features, of_class, share)
     best = jnp.argmax(shares_of_class, axis=-1)
     inputs = inputs[best, jnp.arange(len(mean))]
     canonical = model.canonical(networks, inputs)
-    harmonics = model.harmonics(networks, projection, features, canonical, log_prior)
+    density = grid_log_prior(model, networks.prior, log_prior, inputs)
+    harmonics = model.harmonics(networks, projection, features, canonical, density)
     grid = model.correlations(harmonics)
     batch = len(mean)
     weights = jax.nn.softmax(grid.reshape(batch, -1), axis=-1).reshape(grid.shape)

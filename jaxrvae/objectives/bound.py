@@ -22,11 +22,17 @@ from jaxrvae.models.apply import pseudo_encoder
 from jaxrvae.models.build import Model
 from jaxrvae.models.known import join_classes, join_inputs, of_every_class, split_guess
 from jaxrvae.models.marginal import explain
+from jaxrvae.models.pose_prior import any_angle, class_log_prior, grid_log_prior
 from jaxrvae.models.steerable import Features, Projection, SteerableModel
 from jaxrvae.objectives.elbo import kl_normal
 from jaxrvae.objectives.enumerated import bound_over_poses
 from jaxrvae.objectives.guesses import draw_classes, draw_conditions
-from jaxrvae.priors.content import log_normal, log_prior
+from jaxrvae.priors.content import (
+    ContentPrior,
+    is_program,
+    log_normal,
+    log_prior,
+)
 from jaxrvae.priors.pose import AnglePrior
 
 AnglePriors = tuple[Float[Array, " angle"], AnglePrior]
@@ -48,12 +54,14 @@ class Aim:
         temperature: Of classes that are drawn; None: they are summed over.
         few_copies: The affine model's bound is taken over the likeliest copies alone,
             which most of the weight is on: quicker.
+        num_images: That what all of them share is inferred from.
     """
 
     objective: ObjectiveConfig
     angle_prior: AnglePriors
     temperature: float | None = None
     few_copies: bool = False
+    num_images: int = 1
 
 
 def bound_loss(
@@ -80,7 +88,12 @@ def bound_loss(
         features, price = draw_conditions(features, query.guess, own)
         cost += price.mean()
     logits, _, _ = split_guess(query.guess, num_conditions)
-    bound = _Bound(model, networks, projection, features, query, logits, aim, progress)
+    prior = networks.prior
+    if is_program(prior):
+        prior, shared = prior.drawn(jax.random.fold_in(key, 4))
+        cost += shared / aim.num_images
+    settings = aim, prior, progress
+    bound = _Bound(model, networks, projection, features, query, logits, *settings)
     loss, parts = bound.loss((query.content, query.content_log_std), key)
     parts = {"noise": jnp.mean(model.noise(networks))} | parts
     if "spectrum" in features:
@@ -101,6 +114,7 @@ class _Bound:
     query: Any
     logits: Float[Array, "batch cls"]
     aim: Aim
+    prior: ContentPrior
     progress: Float[Array, ""]
 
     def loss(
@@ -114,7 +128,7 @@ class _Bound:
         def log_ratio(content: Float[Array, "*n latent"]) -> Float[Array, "*n"]:
             """Log of posterior over prior."""
             own = log_normal(content, mean, log_std)
-            return own - log_prior(networks.prior, content, encode)
+            return own - log_prior(self.prior, content, encode)
 
         # The steerable model samples poses for its normalizer alone.
         weights = image_weights(self.features, self.free)
@@ -132,7 +146,7 @@ class _Bound:
             values = logsumexp(bound - ratio, axis=0) - np.log(number)
             return -(weights * values).mean(), parts
         content, (bound, likelihood) = self.sample(posterior, keys)
-        if networks.prior is None:
+        if self.prior is None:
             kl = kl_normal(mean, log_std)
         else:
             kl = log_ratio(content)[:, None]
@@ -169,8 +183,9 @@ class _Bound:
             return content, self.explained(inputs[0], pose_keys)
         bounds, likelihoods = jax.vmap(lambda i: self.explained(i, pose_keys))(inputs)
         even = (1 - free) * shared_evenly(jax.lax.stop_gradient(bounds))
-        joined = join_classes(features, bounds + even)
-        return content, (joined, join_classes(features, likelihoods))
+        share = class_log_prior(self.prior, num_classes, content)
+        joined = join_classes(features, bounds + even, share)
+        return content, (joined, join_classes(features, likelihoods, share))
 
     def explained(self, inputs: Float[Array, "batch input"], pose_keys: Any) -> Pair:
         """Log p(image, and spectrum, | inputs) or its bound, and the likelihood in it.
@@ -185,10 +200,12 @@ class _Bound:
             if self.aim.few_copies:
                 query = query.likeliest(FEW)
             both = features, query, inputs
+            of_angle = any_angle(self.prior, model.num_classes, of_angle, inputs)
             rest = of_angle, self.progress, pose_keys
             pair = bound_over_poses(model, networks, *both, *rest)
         else:
             canonical = model.canonical(networks, inputs)
+            density = grid_log_prior(model, self.prior, density, inputs)
             own = features, canonical, density
             value = explain(model, networks, self.projection, *own, *pose_keys)
             pair = value, value

@@ -19,6 +19,7 @@ def make_loss(
     objective: ObjectiveConfig,
     few_copies: bool = False,
     precision: str = "float32",
+    num_images: int = 1,
 ) -> Any:
     """(params, batch of features, progress, key) to (minus the bound, its parts).
 
@@ -26,11 +27,12 @@ def make_loss(
         expanded: Whether the features are; if not, they are at every step.
         few_copies: See `Aim`.
         precision: Of hidden layers' products.
+        num_images: In all, that what they share is inferred from.
     """
     model, graph, projection = fresh.model, fresh.graph, fresh.projection
     config = fresh.config
     temperature = config.setting("posterior", "temperature") if config.gumbel else None
-    aim = Aim(objective, angle_priors(config), temperature, few_copies)
+    aim = Aim(objective, angle_priors(config), temperature, few_copies, num_images)
 
     def loss(
         params: Any, batch: dict[str, Array], progress: Float[Array, ""], key: PRNGKey

@@ -23,11 +23,12 @@ from jaxrvae.models.build import Model
 from jaxrvae.models.fitted import FittedModel
 from jaxrvae.models.known import join_classes, of_every_class, with_conditions
 from jaxrvae.models.marginal import explain
+from jaxrvae.models.pose_prior import any_angle, class_log_prior, grid_log_prior
 from jaxrvae.models.steerable import SteerableModel
 from jaxrvae.objectives.bound import AnglePriors
 from jaxrvae.objectives.build import angle_priors
 from jaxrvae.objectives.enumerated import estimate_over_poses
-from jaxrvae.priors.content import log_normal, log_prior
+from jaxrvae.priors.content import at_medians, log_normal, log_prior
 
 
 def log_evidence(
@@ -66,6 +67,7 @@ def _evidence(
     query: Any = model.query(networks, features)
     features, _ = with_conditions(features, query.guess)
     mean, log_std = query.content, query.content_log_std
+    prior = at_medians(networks.prior)
     encode = pseudo_encoder(model, networks)
 
     def weight(key: PRNGKey) -> Float[Array, " batch"]:
@@ -76,15 +78,18 @@ def _evidence(
         def explained(inputs: Float[Array, "batch input"]) -> Float[Array, " batch"]:
             density, of_angle = angle_prior
             if isinstance(model, AffineModel):
+                of_angle = any_angle(prior, model.num_classes, of_angle, inputs)
                 return estimate_over_poses(
                     model, networks, features, query, inputs, of_angle, pose_keys
                 )
             canonical = model.canonical(networks, inputs)
+            density = grid_log_prior(model, prior, density, inputs)
             return explain(model, networks, projection, features, canonical, density)
 
-        value = join_classes(features, jax.lax.map(explained, inputs))
+        share = class_log_prior(prior, model.num_classes, content)
+        value = join_classes(features, jax.lax.map(explained, inputs), share)
         value -= log_normal(content, mean, log_std)
-        return value + log_prior(networks.prior, content, encode)
+        return value + log_prior(prior, content, encode)
 
     weights = jax.lax.map(weight, jax.random.split(key, num_samples))
     nats = logsumexp(weights, axis=0) - np.log(num_samples)

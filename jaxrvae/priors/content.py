@@ -5,6 +5,7 @@ model, the encoder of pseudo-images, is handed in as a function.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -101,7 +102,18 @@ class FlowPrior(nnx.Module):
         return normal
 
 
-ContentPrior = MixturePrior | PseudoPrior | FlowPrior | None
+# Beside these a `Program`, or the `ProgramPrior` that has it (`priors/program.py`).
+ContentPrior = Any
+
+
+def is_program(prior: ContentPrior) -> bool:
+    """Whether the prior is a NumPyro model; asked without importing NumPyro."""
+    return hasattr(prior, "sites")
+
+
+def at_medians(prior: ContentPrior) -> ContentPrior:
+    """The prior with what all patches share at its posterior's median."""
+    return prior.at_medians() if hasattr(prior, "at_medians") else prior
 
 
 def log_normal(
@@ -122,9 +134,10 @@ def log_prior(
     prior: ContentPrior, content: Float[Array, "*n latent"], encode: Encode
 ) -> Float[Array, "*n"]:
     """Log density of the contents; None is the standard normal."""
+    prior = at_medians(prior)
     if prior is None:
         return log_normal(content)
-    if isinstance(prior, FlowPrior):
+    if isinstance(prior, FlowPrior) or is_program(prior):
         return prior.log_prob(content)
     log_weights, means, log_stds = prior.components(encode)
     return logsumexp(
@@ -140,6 +153,8 @@ def sample_prior(
     key: PRNGKey,
 ) -> Float[Array, "sample latent"]:
     """Draws of the content."""
+    if is_program(prior):
+        return at_medians(prior).sample(key, num_samples)["content"]
     normal_key, choice_key = jax.random.split(key)
     normal = jax.random.normal(normal_key, (num_samples, content_dim))
     if prior is None:

@@ -101,16 +101,16 @@ def fit_models(
         expanded = fresh.is_small(len(images))
         seen = fresh.features(images) | beside
         found = {name: jnp.asarray(values) for name, values in seen.items()}
-    aims = fresh, expanded, aim
+    aims, settings = (fresh, expanded, aim), (training.precision, len(images))
     many = isinstance(fresh.model, AffineModel) and fresh.model.num_turns > FEW
     error = None
     try:
         fitted = train(
-            make_loss(*aims, precision=training.precision),
+            make_loss(*aims, False, *settings),
             params,
             found,
             training,
-            quicker=make_loss(*aims, True, training.precision) if many else None,
+            quicker=make_loss(*aims, True, *settings) if many else None,
             members=seeds,
             run_dir=run_dir,
             fingerprint=fingerprint,
