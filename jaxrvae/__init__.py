@@ -13,7 +13,7 @@ from jaxrvae._checks import DataError, RunError
 from jaxrvae._version import __version__
 
 if TYPE_CHECKING:
-    from jaxrvae import distributions
+    from jaxrvae import bayes, distributions
     from jaxrvae._compile import keep_compiled
     from jaxrvae.analysis.clusters import find_classes
     from jaxrvae.analysis.pathways import find_pathways
@@ -45,6 +45,7 @@ __all__ = [
     "Patches",
     "RunError",
     "__version__",
+    "bayes",
     "correct_drift",
     "correct_lines",
     "cut_patches",
@@ -97,7 +98,7 @@ _HOMES = {
 }
 
 
-_ROOMS = ("distributions",)  # public as wholes
+_ROOMS = ("bayes", "distributions")  # public as wholes
 
 
 def __getattr__(name: str) -> Any:

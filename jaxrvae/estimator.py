@@ -70,7 +70,9 @@ class RVAE:
             (learned) or a standard deviation in the images' units.
         prior: Of the content: None or "normal", standard normal; learned: "mixture" (of
             Gaussians; `components`), "vamp" (of posteriors of pseudo-images;
-            `components`), "flow" (RealNVP). Or a NumPyro distribution of the content;
+            `components`), "flow" (RealNVP), "horseshoe" (no more numbers than are
+            needed), "stick-breaking" (no more classes than are, `components` at most).
+            Or a NumPyro distribution of the content;
             or a NumPyro model function that samples "content" and, if wanted, "angle",
             "shift" and "class" of one patch: see `jaxrvae.priors.program`.
         angle_prior: None for uniform; `loc` (radians) with `concentration`, von Mises,
@@ -186,7 +188,7 @@ class RVAE:
         parts = config, known, given, training
         aim = from_mapping(ObjectiveConfig, objective or {})
         trained = fit_models(*parts, aim, seeds, run_dir, progress)
-        self._keep(trained.members, seeds is not None, given)
+        self.keep(trained.members, seeds is not None, given)
         self.history = pd.DataFrame(trained.history)
         self.history.attrs["compile_seconds"] = trained.compile_seconds
         if trained.error is not None:
@@ -368,7 +370,7 @@ class RVAE:
         rvae.metadata = notes["metadata"]
         return rvae
 
-    def _keep(
+    def keep(
         self, members: Sequence[FittedModel], joined: bool, given: dict[str, ndarray]
     ) -> None:
         """What training gave back."""
@@ -393,6 +395,11 @@ class RVAE:
         if self._fit is None:
             raise ValueError("the model is not fitted; call fit(patches) or RVAE.load.")
         return self._fit
+
+    @property
+    def ensemble(self) -> Ensemble | None:
+        """The members, where it was fitted with several seeds."""
+        return self._ensemble
 
     def _checked(
         self, patches: Patches | ndarray, labels: Any, conditions: Any

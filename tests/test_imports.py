@@ -18,6 +18,7 @@ PUBLIC = [
     "Patches",
     "RunError",
     "__version__",
+    "bayes",
     "correct_drift",
     "correct_lines",
     "cut_patches",
@@ -65,7 +66,7 @@ def test_public_name_is_loaded(name):
     value = getattr(jr, name)
     if name != "__version__":
         assert value.__doc__
-    if name not in ("__version__", "distributions"):
+    if name not in ("__version__", "bayes", "distributions"):
         assert callable(value)
         assert value.__name__ == name
 

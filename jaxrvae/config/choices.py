@@ -62,6 +62,8 @@ CHOICES: dict[str, dict[str | None, dict[str, Any]]] = {
         "mixture": {"components": 10},
         "vamp": {"components": 10},
         "flow": {},
+        "horseshoe": {},
+        "stick-breaking": {"components": 12},
     },
 }
 

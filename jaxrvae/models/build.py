@@ -324,11 +324,18 @@ def _prior(
         projection = model.projection()
         found = model.compress(projection, jnp.asarray(images[chosen]))
         return PseudoPrior(model.expand(projection, found)[model.reads])
-    if family == PROGRAM:
+    if family in (PROGRAM, "horseshoe", "stick-breaking"):
+        from jaxrvae.priors import named
         from jaxrvae.priors.program import ProgramPrior, as_function, study
 
-        sites = study(config.prior, config.content_dim, config.num_classes)
-        return ProgramPrior(as_function(config.prior), sites, rngs=rngs)
+        prior = config.prior
+        if family == "horseshoe":
+            prior = named.horseshoe(config.content_dim)
+        elif family == "stick-breaking":
+            prior = named.stick_breaking(config.content_dim, number)
+        classes = config.num_classes if family == PROGRAM else 1
+        sites = study(prior, config.content_dim, classes)
+        return ProgramPrior(as_function(prior), sites, rngs=rngs)
     return None
 
 

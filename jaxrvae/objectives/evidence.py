@@ -14,7 +14,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jax.scipy.special import logsumexp
 
 from jaxrvae._typing import Array, Float, PRNGKey, ndarray
 from jaxrvae.models.affine import AffineModel
@@ -39,18 +38,26 @@ def log_evidence(
     Args:
         given: "images", and "label" and "condition" where they are known.
     """
+    weights = log_weights(fitted, given, num_samples)
+    return np.logaddexp.reduce(weights, axis=1) - np.float32(np.log(num_samples))
+
+
+def log_weights(
+    fitted: FittedModel, given: dict[str, ndarray], num_samples: int
+) -> Float[ndarray, "n sample"]:
+    """Log of p(image, content) over q(content), whose mean over samples is p(image)."""
     parts = fitted.model, fitted.graph, fitted.params, fitted.projection
     prior, key = angle_priors(fitted.config), jax.random.key(0)
 
     def chunk(part: dict[str, Array]) -> dict[str, Array]:
-        nats = _evidence(*parts, part, prior, fitted.rest_std, num_samples, key)
+        nats = _weights(*parts, part, prior, fitted.rest_std, num_samples, key)
         return {"nats": nats}
 
     return in_chunks(chunk, given)["nats"]
 
 
 @jax.jit(static_argnums=(1, 7))
-def _evidence(
+def _weights(
     model: Model,
     graph: Any,
     params: Any,
@@ -60,7 +67,7 @@ def _evidence(
     rest_std: Float[Array, ""] | float,
     num_samples: int,
     key: PRNGKey,
-) -> Float[Array, " batch"]:
+) -> Float[Array, "batch sample"]:
     networks: Any = nnx.merge(graph, params)
     images, known = given["images"], {k: v for k, v in given.items() if k != "images"}
     features = model.expand(projection, model.compress(projection, images)) | known
@@ -92,8 +99,7 @@ def _evidence(
         return value + log_prior(prior, content, encode)
 
     weights = jax.lax.map(weight, jax.random.split(key, num_samples))
-    nats = logsumexp(weights, axis=0) - np.log(num_samples)
-    return nats + _beyond(model, features, images, rest_std)
+    return (weights + _beyond(model, features, images, rest_std)).T
 
 
 def _beyond(

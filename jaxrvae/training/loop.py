@@ -100,7 +100,7 @@ def train(
     steps = (
         steps // size * size
     )  # whole pieces; the images left out are others each time
-    optimizer = _optimizer(config.learning_rate, epochs * steps)
+    optimizer = make_optimizer(config.learning_rate, epochs * steps)
     start_optimizer = optimizer.init if members is None else jax.vmap(optimizer.init)
     spread = spread_over(config, batch_size, members)
     state = (params, compile_lightly(start_optimizer)(params))
@@ -181,7 +181,7 @@ def _row(
     return {"epoch": epoch, "step": step, **means, "seconds": seconds}
 
 
-def _optimizer(learning_rate: float, steps: int) -> optax.GradientTransformation:
+def make_optimizer(learning_rate: float, steps: int) -> optax.GradientTransformation:
     """Adam; the rate rises for 50 steps, then falls along a cosine to a twentieth."""
     warm = min(50, steps // 4)
     rate = optax.warmup_cosine_decay_schedule(

@@ -1,0 +1,72 @@
+"""Bayesian inference with a fitted model: NumPyro programs, chains, shared priors."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jaxrvae.bayes.checks import (
+        Calibration,
+        calibrate,
+        predictive,
+        prior_predictive,
+        surprise,
+    )
+    from jaxrvae.bayes.choice import compare_evidence, to_inference_data
+    from jaxrvae.bayes.decoder import LastLayer, last_layer, member_std
+    from jaxrvae.bayes.nuts import Chains, sample_posterior
+    from jaxrvae.bayes.spatial import NeighbourClasses, pool_classes
+    from jaxrvae.bayes.structured import follow_angles, pool_angles
+    from jaxrvae.bayes.svi import fit_svi, numpyro_program
+    from jaxrvae.bayes.tables import AngleTable, angle_table
+
+_HOMES = {
+    "AngleTable": "tables",
+    "Calibration": "checks",
+    "Chains": "nuts",
+    "LastLayer": "decoder",
+    "NeighbourClasses": "spatial",
+    "angle_table": "tables",
+    "calibrate": "checks",
+    "compare_evidence": "choice",
+    "fit_svi": "svi",
+    "follow_angles": "structured",
+    "last_layer": "decoder",
+    "member_std": "decoder",
+    "numpyro_program": "svi",
+    "pool_angles": "structured",
+    "pool_classes": "spatial",
+    "predictive": "checks",
+    "prior_predictive": "checks",
+    "sample_posterior": "nuts",
+    "surprise": "checks",
+    "to_inference_data": "choice",
+}
+__all__ = [
+    "AngleTable",
+    "Calibration",
+    "Chains",
+    "LastLayer",
+    "NeighbourClasses",
+    "angle_table",
+    "calibrate",
+    "compare_evidence",
+    "fit_svi",
+    "follow_angles",
+    "last_layer",
+    "member_std",
+    "numpyro_program",
+    "pool_angles",
+    "pool_classes",
+    "predictive",
+    "prior_predictive",
+    "sample_posterior",
+    "surprise",
+    "to_inference_data",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

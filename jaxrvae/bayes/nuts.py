@@ -1,0 +1,410 @@
+"""NUTS over content, angle and shift of single patches, the decoder being fixed.
+
+Chains start at the modes of the angle that the model finds, in coordinates in which the
+peak they start on is a standard normal, as far as its curvature tells. After every
+transition a chain may jump to another mode: the angle moves by the difference of the
+two, and Metropolis' rule accepts or not, so that the time spent in the modes is in
+proportion to their weights.
+
+Sources: Hoffman & Gelman 2014, J. Mach. Learn. Res. 15, 1593 (NUTS); Tierney 1994, Ann.
+Stat. 22, 1701 (mixtures and cycles of kernels); Vehtari et al. 2021, Bayesian Anal. 16,
+667 (R-hat, effective sample size).
+"""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+from flax import nnx
+
+from jaxrvae._checks import whole
+from jaxrvae._typing import Array, Float, PRNGKey, ndarray
+from jaxrvae.bayes.arviz import load_arviz
+from jaxrvae.bayes.given import given
+from jaxrvae.geometry.circle import wrap
+from jaxrvae.geometry.grid import shift_to_pixel, shift_to_unit
+from jaxrvae.models.gauge import fix_gauge
+from jaxrvae.models.modes import NUM_MODES, angle_modes
+from jaxrvae.models.pose_prior import grid_log_prior
+from jaxrvae.models.steerable import SteerableModel
+from jaxrvae.models.surface import between, highest
+from jaxrvae.priors.content import at_medians, is_program, log_prior
+
+CHUNK = 32  # patches at a time
+LEAST_SHARE = 1e-3  # of a mode that a chain starts in
+DEPTH = 4  # of NUTS' trees: in whitened coordinates eight steps go round
+NUM_NEWTON = 12
+FLOOR = 1e-2  # of curvatures, per standard deviation of the prior
+WALL = 1e3  # nats a step^2 beyond the grid of places
+GOOD = 1.01  # R-hat
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Chains:
+    """Draws from the posterior of single patches.
+
+    Attributes:
+        content: (n, chain, draw, d).
+        angle: (n, chain, draw) radians, as `encode` reports them.
+        shift: (n, chain, draw, 2) pixels.
+        mode: (n, chain, draw) number of the nearest of `modes`.
+        modes: (n, m) angles where the posterior peaks, at the content's mean, NaN where
+            there are fewer.
+        grid_weights: (n, m) their weights by the exact grid, at the content's mean.
+        log_density: (n, chain, draw) nats, but for a constant.
+        divergent: (n, chain) number of divergent transitions.
+        accepted: (n, chain) share of the proposals.
+    """
+
+    content: ndarray
+    angle: ndarray
+    shift: ndarray
+    mode: ndarray
+    modes: ndarray
+    grid_weights: ndarray
+    log_density: ndarray
+    divergent: ndarray
+    accepted: ndarray
+
+    def __len__(self) -> int:
+        return len(self.content)
+
+    @property
+    def weights(self) -> Float[ndarray, "n mode"]:
+        """Of the modes: the share of the draws in each."""
+        number = self.modes.shape[1]
+        chosen = self.mode[..., None] == np.arange(number)
+        return chosen.mean((1, 2))
+
+    @property
+    def within(self) -> Float[ndarray, "n chain draw"]:
+        """The angle from the nearest mode: what R-hat is taken of."""
+        near = np.take_along_axis(self.modes[:, None], self.mode, 2)
+        return np.asarray(wrap(jnp.asarray(self.angle - near)))
+
+    def summary(self) -> pd.DataFrame:
+        """A row a patch and site: mean, std, R-hat, effective draws, divergences."""
+        from numpyro.diagnostics import effective_sample_size, split_gelman_rubin
+
+        sites = {"angle": self.within}
+        for axis, name in enumerate(("shift_x", "shift_y")):
+            if self.shift[..., axis].any():
+                sites[name] = self.shift[..., axis]
+        for i in range(self.content.shape[-1]):
+            sites[f"content_{i}"] = self.content[..., i]
+        parts = []
+        for name, values in sites.items():
+            draws = np.moveaxis(values, 0, -1).astype(np.float64)
+            part = {
+                "patch": np.arange(len(self)),
+                "site": name,
+                "mean": draws.mean((0, 1)),
+                "std": draws.std((0, 1)),
+                "r_hat": split_gelman_rubin(draws),
+                "effective": effective_sample_size(draws),
+                "divergent": self.divergent.sum(1),
+            }
+            parts.append(pd.DataFrame(part))
+        table = pd.concat(parts).sort_values(["patch", "site"], kind="stable")
+        table.loc[table["site"] == "angle", "mean"] = self.modes[:, 0]
+        return table.reset_index(drop=True)
+
+    def problems(self, most: float = GOOD) -> list[str]:
+        """What has not converged, a line each; nothing if all has."""
+        table = self.summary()
+        shape = self.content.shape[1:3]
+        lines = []
+        for name, own in table.groupby("site"):
+            bad = own[~(own["r_hat"] <= most)]
+            if len(bad):
+                worst = bad.sort_values("r_hat").iloc[-1]
+                lines.append(
+                    f"site '{name}', {shape[0]} chains x {shape[1]} draws: R-hat above"
+                    f" {most} for {len(bad)} of {len(own)} patches, worst"
+                    f" {worst['r_hat']:.3f} at patch {worst['patch']}. Draw more."
+                )
+        divergent = int((self.divergent.sum(1) > 0).sum())
+        if divergent:
+            number = int(self.divergent.sum())
+            lines.append(
+                f"{number} divergent transitions in {divergent} of {len(self)} patches:"
+                " their tails are not seen in full."
+            )
+        return lines
+
+    def to_inference_data(self, patch: int) -> Any:
+        """One patch's draws as ArviZ takes them; needs the package arviz."""
+        arviz = load_arviz()
+        posterior = {
+            "content": self.content[patch],
+            "angle": self.angle[patch],
+            "shift": self.shift[patch],
+            "mode": self.mode[patch],
+        }
+        stats = {"lp": self.log_density[patch]}
+        return arviz.from_dict(posterior=posterior, sample_stats=stats)
+
+
+def sample_posterior(
+    model: Any,
+    patches: Any,
+    num_draws: int = 500,
+    num_chains: int = 4,
+    num_warmup: int = 150,
+    seed: int = 0,
+) -> Chains:
+    """Draws of content, angle and shift of every patch, by NUTS.
+
+    Args:
+        model: A fitted RVAE with the steerable decoder and Gaussian noise.
+        num_warmup: Draws before, in which the step is adapted, and which are dropped.
+    """
+    own = given(model, patches, "sample_posterior")
+    for name, value in (("num_draws", num_draws), ("num_chains", num_chains)):
+        whole(name, value, 1)
+    whole("num_warmup", num_warmup, 1)
+    size = min(CHUNK, len(own.images))
+    sizes = num_chains, num_warmup, num_draws
+    found: dict[str, list[ndarray]] = {}
+    for rows, images in own.chunks(size):
+        keys = jax.random.split(jax.random.key(seed + rows.start), size)
+        part = _chains(*own.parts, images, own.angle_priors, keys, sizes)
+        for name, values in part.items():
+            kept = np.asarray(values)[: rows.stop - rows.start]
+            found.setdefault(name, []).append(kept)
+    joined = {name: np.concatenate(parts) for name, parts in found.items()}
+    return Chains(**joined)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Patch:
+    """The log density of one patch's latents: content, angle, column and row."""
+
+    model: SteerableModel
+    networks: Any
+    prior: Any
+    coefs: Float[Array, "place reals"]
+    surface: Float[Array, "*place harmonics"]
+    angle_prior: Any
+
+    def log_density(self, latents: Float[Array, " number"]) -> Float[Array, ""]:
+        """Nats, but for a constant; places in steps of the grid."""
+        model = self.model
+        content, angle, place = self.split(latents)
+        variance = model.noise(self.networks) ** 2
+        canonical = model.canonical(self.networks, content)
+        weights = self._weights(place)
+        seen = (weights @ self.coefs)[None, None]
+        harmonics = model.fold(seen, canonical[None])[0, 0] / variance
+        orders = jnp.arange(len(harmonics) // 2)
+        waves = jnp.concatenate([jnp.cos(orders * angle), jnp.sin(orders * angle)])
+        total = harmonics @ waves - 0.5 * jnp.square(canonical).sum() / variance
+        total += log_prior(self.prior, content, lambda x: (x, x))
+        if is_program(self.prior) and self.prior.sites.free:
+            surface = grid_log_prior(model, self.prior, self.angle_prior, content[None])
+            prior = model.prior_surface(surface)
+            prior = jnp.broadcast_to(
+                prior, (*prior.shape[:-2], len(weights), len(waves))
+            )
+            total += (weights @ prior.reshape(len(weights), -1)) @ waves
+        elif self.surface.ndim > 1:
+            total += (weights @ self.surface) @ waves
+        else:
+            total += self.surface @ waves
+        last = max(len(model.ticks) - 1, 0)
+        beyond = jnp.maximum(-place, 0) + jnp.maximum(place - last, 0)
+        return total - WALL * jnp.square(beyond).sum()
+
+    def split(self, latents: Array) -> tuple[Array, Array, Array]:
+        """Content, angle and place; the place is none of the latents of one alone."""
+        if len(self.model.ticks) == 1:
+            return latents[..., :-1], latents[..., -1], jnp.zeros(2)
+        return latents[..., :-3], latents[..., -3], latents[..., -2:]
+
+    def _weights(self, place: Float[Array, "2"]) -> Float[Array, " place"]:
+        """Of the grid's places, for a value between them: columns run fastest."""
+        model = self.model
+        number = len(model.ticks)
+        if number == 1:
+            return jnp.ones(1)
+        step = model.ticks[1] - model.ticks[0]
+        phase = 2 * np.pi * model.max_frequency * step
+        inside = jnp.clip(place, 0, number - 1)
+        column, row = between(inside, number, phase)[:, 0]
+        return (row[:, None] * column).ravel()
+
+
+@jax.jit(static_argnums=(1, 8))
+def _chains(
+    model: SteerableModel,
+    graph: Any,
+    params: Any,
+    projection: dict[str, Array],
+    gauge: Any,
+    images: Float[Array, "batch height width channel"],
+    angle_priors: Any,
+    keys: PRNGKey,
+    sizes: tuple[int, int, int],
+) -> dict[str, Array]:
+    networks: Any = nnx.merge(graph, params)
+    features = model.expand(projection, model.compress(projection, images))
+    query = model.query(networks, features, fine=True)
+    mean, std = query.content, jnp.exp(query.content_log_std)
+    prior = at_medians(networks.prior)
+    density = grid_log_prior(model, prior, angle_priors[0], mean)
+    canonical = model.canonical(networks, mean)
+    harmonics = model.harmonics(networks, projection, features, canonical, density)
+    grid = model.correlations(harmonics)
+    flat = grid.reshape(len(grid), -1)
+    share = jax.nn.softmax(flat, axis=-1).reshape(grid.shape)
+    angles = jnp.asarray(model.angles(), jnp.float32)
+    modes, weights, peaks = jax.vmap(angle_modes, (0, None))(share.sum(1), angles)
+    surface = model.prior_surface(angle_priors[0])
+    place = jnp.argmax(jnp.take_along_axis(grid, peaks[:, None], 2), axis=1)
+    tops = jax.vmap(lambda a, p: highest(model, harmonics, jnp.nan_to_num(a), p), 1, 1)(
+        modes, place
+    )
+    modes = jnp.where(jnp.isnan(modes), jnp.nan, tops[..., 0])
+
+    def one(
+        coefs: Array, mean: Array, std: Array, modes: Array, weights: Array,
+        tops: Array, key: PRNGKey,
+    ) -> dict[str, Array]:  # fmt: skip
+        patch = _Patch(model, networks, prior, coefs, surface, angle_priors[0])
+        return _sample(patch, mean, std, modes, weights, tops, key, sizes)
+
+    found = jax.vmap(one)(features["coefs"], mean, std, modes, weights, tops, keys)
+    content, angle, place = (found.pop(n) for n in ("content", "angle", "place"))
+    step = model.ticks[1] - model.ticks[0] if len(model.ticks) > 1 else 0.0
+    moved = shift_to_unit(model.ticks[0] + step * place, model.shape)
+    hidden = jax.lax.map(
+        lambda z: model.drift(networks, projection, gauge, z),
+        content.reshape(len(content), -1, content.shape[-1]),
+    )
+    turn, move = hidden
+    flat_angle, flat_shift = fix_gauge(
+        angle.ravel(), moved.reshape(-1, 2), (turn.ravel(), move.reshape(-1, 2))
+    )
+    own = model.drift(networks, projection, gauge, mean)[0]
+    return found | {
+        "content": content,
+        "angle": flat_angle.reshape(angle.shape),
+        "shift": shift_to_pixel(flat_shift, model.shape).reshape(*angle.shape, 2),
+        "modes": wrap(modes + own[:, None]),
+        "grid_weights": weights,
+    }
+
+
+def _sample(
+    patch: _Patch,
+    mean: Float[Array, " latent"],
+    std: Float[Array, " latent"],
+    modes: Float[Array, " mode"],
+    weights: Float[Array, " mode"],
+    tops: Float[Array, "mode 3"],
+    key: PRNGKey,
+    sizes: tuple[int, int, int],
+) -> dict[str, Array]:
+    """All chains of one patch."""
+    from numpyro.infer import NUTS
+
+    num_chains, num_warmup, num_draws = sizes
+    usable = (weights > LEAST_SHARE) & ~jnp.isnan(modes)
+    usable = usable.at[0].set(True)
+    order = jnp.argsort(-jnp.where(usable, weights, -1.0))
+    starts = order[jnp.arange(num_chains) % usable.sum()]
+    size = 3 if len(patch.model.ticks) > 1 else 1
+    peaks = tops[:, :size]
+
+    def nearest(latents: Array) -> Array:
+        apart = jnp.abs(wrap(patch.split(latents)[1] - tops[:, 0]))
+        return jnp.argmin(jnp.where(usable, apart, jnp.inf))
+
+    def chain(start: Array, key: PRNGKey) -> dict[str, Array]:
+        begin = jnp.concatenate([mean, peaks[start]])
+        spread = jnp.concatenate([std, jnp.full(size, 1.0).at[0].set(0.05)])
+        middle, root, back = _peak(patch, begin, spread)
+
+        def potential(u: Array) -> Array:
+            return -patch.log_density(middle + root @ u)
+
+        def jump(state: Any, key: PRNGKey) -> Any:
+            choose, decide = jax.random.split(key)
+            latents = middle + root @ state.z
+            here = nearest(latents)
+            there = jax.random.choice(choose, NUM_MODES, p=usable / usable.sum())
+            moved = latents.at[-size:].add(peaks[there] - peaks[here])
+            u = back @ (moved - middle)
+            energy, slope = jax.value_and_grad(potential)(u)
+            gain = state.potential_energy - energy
+            taken = jnp.log(jax.random.uniform(decide)) < gain
+            taken &= nearest(moved) == there
+            new = state._replace(z=u, potential_energy=energy, z_grad=slope)
+            return jax.lax.cond(taken, lambda: new, lambda: state)
+
+        kernel = NUTS(
+            potential_fn=potential,
+            step_size=0.6,
+            adapt_mass_matrix=False,
+            max_tree_depth=DEPTH,
+        )
+        begun, *own = jax.random.split(key, 1 + num_warmup + num_draws)
+        zero = jnp.zeros(len(begin))
+        state = kernel.init(begun, num_warmup, zero, (), {})
+
+        def step(state: Any, key: PRNGKey) -> tuple[Any, dict[str, Array]]:
+            state = kernel.sample(state, (), {})
+            diverging, accepted = state.diverging, state.accept_prob
+            state = jump(state, key)
+            latents = middle + root @ state.z
+            return state, {
+                "latents": latents,
+                "mode": nearest(latents),
+                "log_density": -state.potential_energy,
+                "divergent": diverging,
+                "accepted": accepted,
+            }
+
+        _, found = jax.lax.scan(step, state, jnp.stack(own))
+        return {name: values[num_warmup:] for name, values in found.items()}
+
+    found = jax.vmap(chain)(starts, jax.random.split(key, num_chains))
+    latents = found.pop("latents")
+    content, angle, place = patch.split(latents)
+    place = jnp.broadcast_to(place, (*angle.shape, 2))
+    found |= {"content": content, "angle": angle, "place": place}
+    found["divergent"] = found["divergent"].sum(-1)
+    found["accepted"] = found["accepted"].mean(-1)
+    return found
+
+
+def _peak(
+    patch: _Patch, begin: Float[Array, " number"], spread: Float[Array, " number"]
+) -> tuple[Array, Array, Array]:
+    """The top near there; what makes its peak a standard normal, and back.
+
+    Newton's steps in units of `spread`, each at most one long, against the curvature's
+    absolute values.
+    """
+
+    def height(u: Array) -> Array:
+        return patch.log_density(begin + spread * u)
+
+    def curved(u: Array) -> tuple[Array, Array]:
+        values, vectors = jnp.linalg.eigh(-jax.hessian(height)(u))
+        return jnp.maximum(jnp.abs(values), FLOOR), vectors
+
+    def newton(u: Array, _: None) -> tuple[Array, None]:
+        values, vectors = curved(u)
+        move = vectors @ (vectors.T @ jax.grad(height)(u) / values)
+        move /= jnp.maximum(jnp.linalg.norm(move), 1.0)
+        return jnp.where(height(u + move) > height(u), u + move, u + 0.1 * move), None
+
+    u, _ = jax.lax.scan(newton, jnp.zeros_like(begin), None, length=NUM_NEWTON)
+    values, vectors = curved(u)
+    root = spread[:, None] * vectors / jnp.sqrt(values)
+    back = jnp.sqrt(values)[:, None] * vectors.T / spread
+    return begin + spread * u, root, back

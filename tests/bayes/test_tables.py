@@ -1,0 +1,48 @@
+import numpy as np
+import pytest
+
+import jaxrvae as jr
+from jaxrvae.bayes import angle_table
+from jaxrvae.geometry.circle import wrap
+
+
+def test_a_row_agrees_with_the_modes_that_encode_reports(model, glyphs):
+    latents = model.encode(glyphs)
+    table = angle_table(model, glyphs, num_angles=360)
+    np.testing.assert_allclose(table.prob.sum(1), 1, rtol=1e-5)
+    alone = latents.angle_modes[:, 0, 1] > 0.99
+    assert alone.mean() > 0.3
+    off = np.asarray(wrap(table.angle - latents.angle))[alone]
+    assert np.median(abs(off)) < 0.03
+    shares = np.median(table.angle_std[alone] / latents.angle_std[alone])
+    assert 0.8 < shares < 1.6  # content's and shift's share of the error too
+
+
+def test_symmetric_tables_are_folded(model, glyphs):
+    whole = angle_table(model, glyphs.values[:20])
+    folded = angle_table(model, glyphs.values[:20], symmetry=3)
+    assert folded.symmetry == 3
+    np.testing.assert_allclose(
+        folded.prob, whole.prob.reshape(20, 3, 60).sum(1), atol=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"decoder": "affine"}, "needs decoder='steerable'"),
+        ({"num_classes": 2}, "without classes"),
+    ],
+)
+def test_models_of_another_kind(glyphs, settings, words):
+    other = jr.RVAE(hidden_dim=8, **settings)
+    other.fit(glyphs.values[:100], epochs=1, progress=False)
+    with pytest.raises(ValueError, match=words):
+        angle_table(other, glyphs)
+
+
+def test_patches_of_another_shape(model):
+    with pytest.raises(jr.DataError, match="Cut them alike"):
+        angle_table(model, np.zeros((3, 20, 20)))
+    with pytest.raises(ValueError, match="multiple of 4"):
+        angle_table(model, np.zeros((3, 24, 24)), num_angles=30)
