@@ -41,7 +41,7 @@ class Given:
     @property
     def networks(self) -> Any:
         """The networks with their weights."""
-        return nnx.merge(self.fitted.graph, self.fitted.params)
+        return nnx.merge(self.fitted.graph, self.fitted.params, copy=True)
 
     @property
     def angle_priors(self) -> tuple[Array, Any]:

@@ -35,6 +35,8 @@ from jaxrvae.priors.content import at_medians, is_program, log_prior
 
 CHUNK = 32  # patches at a time
 LEAST_SHARE = 1e-3  # of a mode that a chain starts in
+ACCEPT = 0.9
+EVERY = 2  # transitions between the draws that are kept
 DEPTH = 4  # of NUTS' trees: in whitened coordinates eight steps go round
 NUM_NEWTON = 12
 FLOOR = 1e-2  # of curvatures, per standard deviation of the prior
@@ -246,7 +248,7 @@ def _chains(
     gauge: Any,
     images: Float[Array, "batch height width channel"],
     angle_priors: Any,
-    keys: PRNGKey,
+    keys: Array,
     sizes: tuple[int, int, int],
 ) -> dict[str, Array]:
     networks: Any = nnx.merge(graph, params)
@@ -350,21 +352,24 @@ def _sample(
             step_size=0.6,
             adapt_mass_matrix=False,
             max_tree_depth=DEPTH,
+            target_accept_prob=ACCEPT,
         )
         begun, *own = jax.random.split(key, 1 + num_warmup + num_draws)
         zero = jnp.zeros(len(begin))
         state = kernel.init(begun, num_warmup, zero, (), {})
 
         def step(state: Any, key: PRNGKey) -> tuple[Any, dict[str, Array]]:
-            state = kernel.sample(state, (), {})
-            diverging, accepted = state.diverging, state.accept_prob
-            state = jump(state, key)
+            accepted, divergent = jnp.zeros(()), jnp.zeros((), int)
+            for one in jax.random.split(key, EVERY):
+                state = jump(kernel.sample(state, (), {}), one)
+                accepted += state.accept_prob / EVERY
+                divergent += state.diverging
             latents = middle + root @ state.z
             return state, {
                 "latents": latents,
                 "mode": nearest(latents),
                 "log_density": -state.potential_energy,
-                "divergent": diverging,
+                "divergent": divergent,
                 "accepted": accepted,
             }
 

@@ -15,14 +15,16 @@ from flax import nnx
 from jax.scipy.special import logsumexp
 
 from jaxrvae._checks import whole
-from jaxrvae._typing import Array, Float, PRNGKey, ndarray
+from jaxrvae._typing import Array, Complex, Float, PRNGKey, ndarray
 from jaxrvae.bayes.given import given
 from jaxrvae.geometry.circle import angle_grid
 from jaxrvae.models.marginal import explain
 from jaxrvae.models.steerable import SteerableModel
+from jaxrvae.models.surface import between
 from jaxrvae.priors.content import at_medians, log_normal, log_prior
 
-CHUNK = 64
+CHUNK = 32
+FINER = 3  # places between those of the model's grid, along either axis
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -49,7 +51,7 @@ class AngleTable:
         return np.exp(self.log_prob)
 
     @property
-    def moment(self) -> Float[ndarray, " n"]:
+    def moment(self) -> Complex[ndarray, " n"]:
         """The mean of exp(i symmetry angle), complex."""
         return self.prob @ np.exp(1j * self.symmetry * self.angles)
 
@@ -143,6 +145,7 @@ def _table(
         content = mean + jnp.exp(log_std) * jax.random.normal(key, mean.shape)
         canonical = model.canonical(networks, content)
         harmonics = model.harmonics(networks, projection, features, canonical, flat)
+        harmonics = _at_more_places(model, harmonics)
         hidden, _ = model.drift(networks, projection, gauge, content)
         orders = jnp.arange(harmonics.shape[-1] // 2)
         phase = (angles - hidden[:, None])[:, :, None] * orders
@@ -155,3 +158,19 @@ def _table(
         return height + weight[:, None]
 
     return logsumexp(jax.lax.map(one, jax.random.split(key, num_samples)), axis=0)
+
+
+def _at_more_places(
+    model: SteerableModel, harmonics: Float[Array, "batch place harmonics"]
+) -> Float[Array, "batch finer harmonics"]:
+    """Between the grid's places too: shifts may be known better than these lie."""
+    number = len(model.ticks)
+    if number == 1:
+        return harmonics
+    phase = 2 * np.pi * model.max_frequency * (model.ticks[1] - model.ticks[0])
+    places = jnp.linspace(0.0, number - 1.0, FINER * (number - 1) + 1)
+    weights = between(places, number, phase)[:, 0]
+    batch, _, orders = harmonics.shape
+    square = harmonics.reshape(batch, number, number, orders)
+    fine = jnp.einsum("yr,xc,brch->byxh", weights, weights, square)
+    return fine.reshape(batch, -1, orders)

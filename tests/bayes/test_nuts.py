@@ -1,5 +1,6 @@
 import dataclasses
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -42,7 +43,7 @@ def test_angles_are_those_of_the_exact_grid(model, glyphs, chains):
         (1 - abs(table.moment) ** 2).max() / 100
     )
     narrow = table.angle_std < 0.3
-    spread = np.asarray(wrap(draws - np.angle(moment)[:, None])).std(1)
+    spread = np.asarray(wrap(jnp.asarray(draws - np.angle(moment)[:, None]))).std(1)
     np.testing.assert_allclose(spread[narrow], table.angle_std[narrow], rtol=0.15)
 
 

@@ -20,7 +20,7 @@ def test_the_program_has_the_bound_of_the_model(model, glyphs):
     batch = {n: jnp.asarray(v) for n, v in fitted.features(images).items()}
     loss = make_loss(fitted, True, ObjectiveConfig())
     keys = jax.random.split(jax.random.key(0), 8)
-    native = [loss(fitted.params, batch, 1.0, key)[0] for key in keys]
+    native = [loss(fitted.params, batch, jnp.ones(()), key)[0] for key in keys]
     elbo = TraceMeanField_ELBO()
     found = [elbo.loss(key, {}, program, guide, batch) for key in keys]
     spread = np.std(native, ddof=1) + np.std(found, ddof=1)

@@ -1,3 +1,4 @@
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -12,7 +13,7 @@ def test_a_row_agrees_with_the_modes_that_encode_reports(model, glyphs):
     np.testing.assert_allclose(table.prob.sum(1), 1, rtol=1e-5)
     alone = latents.angle_modes[:, 0, 1] > 0.99
     assert alone.mean() > 0.3
-    off = np.asarray(wrap(table.angle - latents.angle))[alone]
+    off = np.asarray(wrap(jnp.asarray(table.angle - latents.angle)))[alone]
     assert np.median(abs(off)) < 0.03
     shares = np.median(table.angle_std[alone] / latents.angle_std[alone])
     assert 0.8 < shares < 1.6  # content's and shift's share of the error too
