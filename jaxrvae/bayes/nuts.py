@@ -1,7 +1,8 @@
 """NUTS over content, angle and shift of single patches, the decoder being fixed.
 
-Chains start at the modes of the angle that the model finds, in coordinates in which the
-peak they start on is a standard normal, as far as its curvature tells. After every
+Chains start from contents drawn by importance from the encoder's posterior and the
+prior, at the modes of the angle there, in coordinates in which the peak they start on
+is a standard normal, as far as its curvature tells. After every
 transition a chain may jump to another mode: the angle moves by the difference of the
 two, and Metropolis' rule accepts or not, so that the time spent in the modes is in
 proportion to their weights.
@@ -27,20 +28,28 @@ from jaxrvae.bayes.given import given
 from jaxrvae.geometry.circle import wrap
 from jaxrvae.geometry.grid import shift_to_pixel, shift_to_unit
 from jaxrvae.models.gauge import fix_gauge
+from jaxrvae.models.marginal import explain
 from jaxrvae.models.modes import NUM_MODES, angle_modes
 from jaxrvae.models.pose_prior import grid_log_prior
 from jaxrvae.models.steerable import SteerableModel
 from jaxrvae.models.surface import between, highest
-from jaxrvae.priors.content import at_medians, is_program, log_prior
+from jaxrvae.priors.content import (
+    at_medians,
+    is_program,
+    log_normal,
+    log_prior,
+    sample_prior,
+)
 
 CHUNK = 32  # patches at a time
 LEAST_SHARE = 1e-3  # of a mode that a chain starts in
+NUM_CANDIDATES = 64  # contents that chains' starts are drawn from
+WIDER = 1.5  # than the encoder's posterior
 ACCEPT = 0.9
 EVERY = 2  # transitions between the draws that are kept
 DEPTH = 4  # of NUTS' trees: in whitened coordinates eight steps go round
 NUM_NEWTON = 12
 FLOOR = 1e-2  # of curvatures, per standard deviation of the prior
-WALL = 1e3  # nats a step^2 beyond the grid of places
 GOOD = 1.01  # R-hat
 
 
@@ -53,9 +62,9 @@ class Chains:
         angle: (n, chain, draw) radians, as `encode` reports them.
         shift: (n, chain, draw, 2) pixels.
         mode: (n, chain, draw) number of the nearest of `modes`.
-        modes: (n, m) angles where the posterior peaks, at the content's mean, NaN where
-            there are fewer.
-        grid_weights: (n, m) their weights by the exact grid, at the content's mean.
+        modes: (n, m) angles where the posterior peaks, at the likeliest content that a
+            chain could start from, NaN where there are fewer.
+        grid_weights: (n, m) their weights by the exact grid, at that content.
         log_density: (n, chain, draw) nats, but for a constant.
         divergent: (n, chain) number of divergent transitions.
         accepted: (n, chain) share of the proposals.
@@ -216,15 +225,21 @@ class _Patch:
             total += (weights @ self.surface) @ waves
         else:
             total += self.surface @ waves
-        last = max(len(model.ticks) - 1, 0)
-        beyond = jnp.maximum(-place, 0) + jnp.maximum(place - last, 0)
-        return total - WALL * jnp.square(beyond).sum()
+        return total
 
     def split(self, latents: Array) -> tuple[Array, Array, Array]:
         """Content, angle and place; the place is none of the latents of one alone."""
         if len(self.model.ticks) == 1:
             return latents[..., :-1], latents[..., -1], jnp.zeros(2)
         return latents[..., :-3], latents[..., -3], latents[..., -2:]
+
+    def folded(self, place: Float[Array, "*n 2"]) -> Float[Array, "*n 2"]:
+        """The place in the grid; beyond its ends lie mirror images of it.
+
+        So a chain meets no wall, and places folded back have the density inside.
+        """
+        last = max(len(self.model.ticks) - 1, 1)
+        return last - jnp.abs(jnp.mod(place, 2 * last) - last)
 
     def _weights(self, place: Float[Array, "2"]) -> Float[Array, " place"]:
         """Of the grid's places, for a value between them: columns run fastest."""
@@ -234,8 +249,7 @@ class _Patch:
             return jnp.ones(1)
         step = model.ticks[1] - model.ticks[0]
         phase = 2 * np.pi * model.max_frequency * step
-        inside = jnp.clip(place, 0, number - 1)
-        column, row = between(inside, number, phase)[:, 0]
+        column, row = between(self.folded(place), number, phase)[:, 0]
         return (row[:, None] * column).ravel()
 
 
@@ -254,31 +268,46 @@ def _chains(
     networks: Any = nnx.merge(graph, params)
     features = model.expand(projection, model.compress(projection, images))
     query = model.query(networks, features, fine=True)
-    mean, std = query.content, jnp.exp(query.content_log_std)
+    std = jnp.exp(query.content_log_std)
     prior = at_medians(networks.prior)
-    density = grid_log_prior(model, prior, angle_priors[0], mean)
-    canonical = model.canonical(networks, mean)
-    harmonics = model.harmonics(networks, projection, features, canonical, density)
-    grid = model.correlations(harmonics)
-    flat = grid.reshape(len(grid), -1)
-    share = jax.nn.softmax(flat, axis=-1).reshape(grid.shape)
     angles = jnp.asarray(model.angles(), jnp.float32)
-    modes, weights, peaks = jax.vmap(angle_modes, (0, None))(share.sum(1), angles)
     surface = model.prior_surface(angle_priors[0])
-    place = jnp.argmax(jnp.take_along_axis(grid, peaks[:, None], 2), axis=1)
-    tops = jax.vmap(lambda a, p: highest(model, harmonics, jnp.nan_to_num(a), p), 1, 1)(
-        modes, place
+
+    def explained(content: Array) -> tuple[Array, Array]:
+        """Log p(image | content), and the harmonics over the pose."""
+        density = grid_log_prior(model, prior, angle_priors[0], content)
+        own = features, model.canonical(networks, content), density
+        nats = explain(model, networks, projection, *own)
+        return nats, model.harmonics(networks, projection, *own)
+
+    def peaked(content: Array) -> tuple[Array, Array, Array]:
+        """Modes of the angle, their weights, and the poses of their tops."""
+        harmonics = explained(content)[1]
+        grid = model.correlations(harmonics)
+        share = jax.nn.softmax(grid.reshape(len(grid), -1), axis=-1)
+        by_angle = share.reshape(grid.shape).sum(1)
+        modes, weights, peaks = jax.vmap(angle_modes, (0, None))(by_angle, angles)
+        place = jnp.argmax(jnp.take_along_axis(grid, peaks[:, None], 2), axis=1)
+
+        def top(angle: Array, place: Array) -> Array:
+            return highest(model, harmonics, jnp.nan_to_num(angle), place)
+
+        tops = jax.vmap(top, 1, 1)(modes, place)
+        return jnp.where(jnp.isnan(modes), jnp.nan, tops[..., 0]), weights, tops
+
+    drawn, best = _starts(
+        (query.content, std), prior, lambda z: explained(z)[0], keys[0], sizes[0]
     )
-    modes = jnp.where(jnp.isnan(modes), jnp.nan, tops[..., 0])
+    modes, weights, tops = peaked(best)
+    _, shares, own = jax.lax.map(peaked, drawn)
+    each = jax.tree.map(lambda v: v.swapaxes(0, 1), (drawn, shares, own))
 
-    def one(
-        coefs: Array, mean: Array, std: Array, modes: Array, weights: Array,
-        tops: Array, key: PRNGKey,
-    ) -> dict[str, Array]:  # fmt: skip
+    def one(coefs: Array, std: Array, each: Any, both: Any, key: PRNGKey) -> Any:
         patch = _Patch(model, networks, prior, coefs, surface, angle_priors[0])
-        return _sample(patch, mean, std, modes, weights, tops, key, sizes)
+        return _sample(patch, each, std, both, key, sizes)
 
-    found = jax.vmap(one)(features["coefs"], mean, std, modes, weights, tops, keys)
+    both = weights, tops
+    found = jax.vmap(one)(features["coefs"], std, each, both, keys)
     content, angle, place = (found.pop(n) for n in ("content", "angle", "place"))
     step = model.ticks[1] - model.ticks[0] if len(model.ticks) > 1 else 0.0
     moved = shift_to_unit(model.ticks[0] + step * place, model.shape)
@@ -290,7 +319,7 @@ def _chains(
     flat_angle, flat_shift = fix_gauge(
         angle.ravel(), moved.reshape(-1, 2), (turn.ravel(), move.reshape(-1, 2))
     )
-    own = model.drift(networks, projection, gauge, mean)[0]
+    own = model.drift(networks, projection, gauge, best)[0]
     return found | {
         "content": content,
         "angle": flat_angle.reshape(angle.shape),
@@ -302,22 +331,24 @@ def _chains(
 
 def _sample(
     patch: _Patch,
-    mean: Float[Array, " latent"],
+    each: tuple[Array, Array, Array],
     std: Float[Array, " latent"],
-    modes: Float[Array, " mode"],
-    weights: Float[Array, " mode"],
-    tops: Float[Array, "mode 3"],
+    modes: tuple[Float[Array, " mode"], Float[Array, "mode 3"]],
     key: PRNGKey,
     sizes: tuple[int, int, int],
 ) -> dict[str, Array]:
-    """All chains of one patch."""
+    """All chains of one patch.
+
+    Args:
+        each: Of every chain the content to start from, and the weights and tops of the
+            modes there.
+        modes: Weights and tops of those that chains jump between.
+    """
     from numpyro.infer import NUTS
 
     num_chains, num_warmup, num_draws = sizes
-    usable = (weights > LEAST_SHARE) & ~jnp.isnan(modes)
-    usable = usable.at[0].set(True)
-    order = jnp.argsort(-jnp.where(usable, weights, -1.0))
-    starts = order[jnp.arange(num_chains) % usable.sum()]
+    weights, tops = modes
+    usable = (weights > LEAST_SHARE).at[0].set(True)
     size = 3 if len(patch.model.ticks) > 1 else 1
     peaks = tops[:, :size]
 
@@ -325,8 +356,11 @@ def _sample(
         apart = jnp.abs(wrap(patch.split(latents)[1] - tops[:, 0]))
         return jnp.argmin(jnp.where(usable, apart, jnp.inf))
 
-    def chain(start: Array, key: PRNGKey) -> dict[str, Array]:
-        begin = jnp.concatenate([mean, peaks[start]])
+    def chain(number: Array, each: Any, key: PRNGKey) -> dict[str, Array]:
+        content, shares, own = each
+        order = jnp.argsort(-shares)  # the first so many chains are in different modes
+        start = order[number % jnp.maximum((shares > LEAST_SHARE).sum(), 1)]
+        begin = jnp.concatenate([content, own[start, :size]])
         spread = jnp.concatenate([std, jnp.full(size, 1.0).at[0].set(0.05)])
         middle, root, back = _peak(patch, begin, spread)
 
@@ -376,14 +410,48 @@ def _sample(
         _, found = jax.lax.scan(step, state, jnp.stack(own))
         return {name: values[num_warmup:] for name, values in found.items()}
 
-    found = jax.vmap(chain)(starts, jax.random.split(key, num_chains))
+    numbers, keys = jnp.arange(num_chains), jax.random.split(key, num_chains)
+    found = jax.vmap(chain)(numbers, each, keys)
     latents = found.pop("latents")
     content, angle, place = patch.split(latents)
-    place = jnp.broadcast_to(place, (*angle.shape, 2))
+    place = patch.folded(jnp.broadcast_to(place, (*angle.shape, 2)))
     found |= {"content": content, "angle": angle, "place": place}
     found["divergent"] = found["divergent"].sum(-1)
     found["accepted"] = found["accepted"].mean(-1)
     return found
+
+
+def _starts(
+    posterior: tuple[Float[Array, "batch latent"], Float[Array, "batch latent"]],
+    prior: Any,
+    explained: Any,
+    key: PRNGKey,
+    num_chains: int,
+) -> tuple[Float[Array, "chain batch latent"], Float[Array, "batch latent"]]:
+    """Contents drawn in proportion to the posterior, as candidates tell; the best one.
+
+    Half of the candidates are the encoder's, made wider, and half the prior's.
+    """
+    mean, std = posterior
+    near_key, far_key, key = jax.random.split(key, 3)
+    shape = (NUM_CANDIDATES // 2, *mean.shape)
+    near = mean + WIDER * std * jax.random.normal(near_key, shape)
+    near = near.at[0].set(mean)
+    far = sample_prior(prior, shape[0], mean.shape[1], lambda x: (x, x), far_key)
+    far = jnp.broadcast_to(far[:, None], shape)
+    content = jnp.concatenate([near, far])
+    log_p = log_prior(prior, content, lambda x: (x, x))
+    log_q = log_normal(content, mean, jnp.log(WIDER * std))
+    nats = jax.lax.map(explained, content) + log_p
+    weight = jax.nn.softmax(nats - jnp.logaddexp(log_q, log_p), axis=0)
+    # One from every of as many equal parts of the weight.
+    level = (jnp.arange(num_chains) + jax.random.uniform(key)) / num_chains
+    below = jnp.cumsum(weight, axis=0)
+    index = (below[None] < level[:, None, None]).sum(1)
+    index = jnp.minimum(index, NUM_CANDIDATES - 1)
+    chosen = jnp.take_along_axis(content, index[..., None], axis=0)
+    best = jnp.argmax(nats, axis=0)
+    return chosen, jnp.take_along_axis(content, best[None, :, None], axis=0)[0]
 
 
 def _peak(
