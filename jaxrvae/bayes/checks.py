@@ -117,7 +117,8 @@ def prior_predictive(model: Any, number: int, seed: int = 0) -> dict[str, ndarra
     noise = noise_std(fitted)
     normal = jax.random.normal(jax.random.fold_in(key, 1), clean.shape)
     images = clean + noise * np.asarray(normal)
-    return {"images": images, "clean": clean, "content": inputs, **raw}
+    found = {"images": images, "clean": clean, "content": inputs}
+    return found | raw
 
 
 def _drawn(own: Given, number: int, key: PRNGKey) -> tuple[Array, ndarray, ndarray]:
@@ -161,8 +162,8 @@ def _raw_poses(
     hidden = model.drift(own.networks, projection, gauge, jnp.asarray(content))
     unit = shift_to_unit(jnp.asarray(shift, jnp.float32), model.shape)
     turned, moved = fix_gauge(jnp.asarray(angle, jnp.float32), unit, hidden)
-    shift = shift_to_pixel(moved, model.shape)
-    return {"angle": np.asarray(turned), "shift": np.asarray(shift)}
+    pixels = shift_to_pixel(moved, model.shape)
+    return {"angle": np.asarray(turned), "shift": np.asarray(pixels)}
 
 
 def noise_std(fitted: FittedModel) -> Float[ndarray, " channel"]:
@@ -236,10 +237,9 @@ def _left_over(
     inputs = fitted.known.inputs(found["content"], label, None)
     made = fitted.decode(inputs, found["angle"], found["shift"], found["scale"])
     left = images - made
-    parts = [np.abs(left).max((1, 2, 3)) if not width else None for width in WIDTHS]
-    for i, width in enumerate(WIDTHS):
-        if width:
-            smooth = gaussian_filter(left, (0, width, width, 0))
-            parts[i] = np.abs(smooth).max((1, 2, 3))
+    parts = []
+    for width in WIDTHS:
+        smooth = gaussian_filter(left, (0, width, width, 0)) if width else left
+        parts.append(np.abs(smooth).max((1, 2, 3)))
     parts.append(np.square(left).mean((1, 2, 3)))
     return np.stack([np.log(np.maximum(part, 1e-12)) for part in parts], axis=1)

@@ -131,7 +131,7 @@ class Chains:
         for name, own in table.groupby("site"):
             bad = own[~(own["r_hat"] <= most)]
             if len(bad):
-                worst = bad.sort_values("r_hat").iloc[-1]
+                worst = bad.iloc[int(np.argmax(bad["r_hat"].to_numpy()))]
                 lines.append(
                     f"site '{name}', {shape[0]} chains x {shape[1]} draws: R-hat above"
                     f" {most} for {len(bad)} of {len(own)} patches, worst"
@@ -309,8 +309,9 @@ def _chains(
     both = weights, tops
     found = jax.vmap(one)(features["coefs"], std, each, both, keys)
     content, angle, place = (found.pop(n) for n in ("content", "angle", "place"))
-    step = model.ticks[1] - model.ticks[0] if len(model.ticks) > 1 else 0.0
-    moved = shift_to_unit(model.ticks[0] + step * place, model.shape)
+    ticks = np.array(model.ticks)
+    step = ticks[1] - ticks[0] if len(ticks) > 1 else 0.0
+    moved = shift_to_unit(ticks[0] + step * place, model.shape)
     hidden = jax.lax.map(
         lambda z: model.drift(networks, projection, gauge, z),
         content.reshape(len(content), -1, content.shape[-1]),
@@ -434,10 +435,11 @@ def _starts(
     """
     mean, std = posterior
     near_key, far_key, key = jax.random.split(key, 3)
-    shape = (NUM_CANDIDATES // 2, *mean.shape)
+    number = NUM_CANDIDATES // 2
+    shape = (number, *mean.shape)
     near = mean + WIDER * std * jax.random.normal(near_key, shape)
     near = near.at[0].set(mean)
-    far = sample_prior(prior, shape[0], mean.shape[1], lambda x: (x, x), far_key)
+    far = sample_prior(prior, number, mean.shape[1], lambda x: (x, x), far_key)
     far = jnp.broadcast_to(far[:, None], shape)
     content = jnp.concatenate([near, far])
     log_p = log_prior(prior, content, lambda x: (x, x))

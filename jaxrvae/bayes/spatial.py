@@ -78,7 +78,7 @@ def neighbours(
     positions: Float[ndarray, "n 2"], frame: Int[ndarray, " n"], number: int
 ) -> Int[ndarray, "edge 2"]:
     """Each pair once, if one is among the nearest so many of the other in its frame."""
-    from scipy.spatial import cKDTree
+    from scipy.spatial import KDTree
 
     pairs = [np.empty((0, 2), int)]
     for one in np.unique(frame):
@@ -86,7 +86,8 @@ def neighbours(
         count = min(number, len(rows) - 1)
         if count < 1:
             continue
-        _, near = cKDTree(positions[rows]).query(positions[rows], count + 1)
+        tree: Any = KDTree(positions[rows])
+        _, near = tree.query(positions[rows], count + 1)
         first = np.repeat(rows, count)
         pairs.append(np.sort(np.stack([first, rows[near[:, 1:]].ravel()], 1), axis=1))
     return np.unique(np.concatenate(pairs), axis=0)

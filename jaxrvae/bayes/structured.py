@@ -133,7 +133,7 @@ def follow_angles(
 
     evidence, found = jax.lax.map(smoothed, jnp.asarray(STEPS, jnp.float32))
     weight = np.asarray(jax.nn.softmax(evidence))
-    mixed = np.einsum("s,stfa->tfa", weight, np.exp(np.asarray(found)))
+    mixed = np.einsum("s,stfa->tfa", weight, np.exp(np.asarray(found, np.float64)))
     own = np.empty(table.log_prob.shape)
     seen = rows < len(table)
     own[rows[seen]] = np.log(mixed[seen] + 1e-300)

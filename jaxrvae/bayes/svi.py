@@ -60,7 +60,7 @@ def numpyro_program(model: Any, patches: Any) -> tuple[Program, Program]:
 
 
 def _program(fitted: FittedModel, number: int) -> tuple[Program, Program]:
-    model, projection = fitted.model, fitted.projection
+    model, projection = Given(fitted, np.empty(0)).model, fitted.projection
     networks = nnx.merge(fitted.graph, fitted.params)
     default = Given(fitted, np.empty(0)).angle_priors[0]
     content_dim = fitted.config.content_dim

@@ -45,10 +45,10 @@ def grid_log_prior(
 def angle_log_prior(
     program: Any,
     num_classes: int,
-    default: Float[Array, " angle"],
+    default: Float[Array, " one"],
     inputs: Float[Array, "batch input"],
     angles: Float[Array, "*m angle"],
-) -> Float[Array, "*n angle"]:
+) -> Float[Array, "*n row"]:
     """Log of 2 pi times the angle's density: (angle,), or a row an image or for all.
 
     Args:
@@ -74,7 +74,7 @@ class AngleOf:
 
     def log_density(self, angle: Float[Array, "batch turn"]) -> Array:
         """Log of 2 pi times the density."""
-        rest = self.num_classes, jnp.zeros(()), self.inputs
+        rest = self.num_classes, jnp.zeros(1), self.inputs
         return angle_log_prior(self.program, *rest, angle)
 
 

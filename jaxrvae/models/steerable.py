@@ -252,7 +252,8 @@ class SteerableModel:
             angles = jnp.broadcast_to(angle, coefs.shape[:2])
             return networks.encoder.pool(turn(coefs, jnp.array(self.orders), angles))
 
-        return sum(read(step * jnp.float32(n)) for n in range(FINER)) / FINER
+        angles = [step * jnp.float32(n) for n in range(FINER)]
+        return jnp.stack([read(angle) for angle in angles]).mean(0)
 
     def canonical(
         self, networks: SteerableNetworks, content: Float[Array, "*batch latent"]

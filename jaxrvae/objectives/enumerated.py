@@ -25,7 +25,6 @@ from jaxrvae.models.pose_query import PoseQuery, draw_angle, log_density_of_angl
 from jaxrvae.models.steerable import Features
 from jaxrvae.objectives.elbo import kl_normal
 from jaxrvae.priors.content import log_normal
-from jaxrvae.priors.pose import AnglePrior
 
 STRIDE = 2  # pixels, in the estimate of the likelihood
 # Gaussian noise beyond the learned one, standardized, and the share of the training
@@ -44,7 +43,7 @@ def bound_over_poses(
     features: Features,
     query: PoseQuery,
     inputs: Float[Array, "batch input"],
-    angle_prior: AnglePrior,
+    angle_prior: Any,
     progress: Float[Array, ""],
     keys: Any,
 ) -> tuple[Float[Array, " batch"], Float[Array, " batch"]]:
@@ -91,7 +90,7 @@ def estimate_over_poses(
     features: Features,
     query: PoseQuery,
     inputs: Float[Array, "batch input"],
-    angle_prior: AnglePrior,
+    angle_prior: Any,
     keys: Any,
 ) -> Float[Array, " batch"]:
     """Log of an estimate, without bias, of p(image | inputs), from all pixels.
@@ -136,7 +135,7 @@ def _kl_angle(
     model: AffineModel,
     query: PoseQuery,
     angle: Float[Array, "batch turn"],
-    prior: AnglePrior,
+    prior: Any,
 ) -> Float[Array, "batch turn"]:
     """Divergence of each copy's angle from the prior's share of it.
 
@@ -161,7 +160,7 @@ def _log_prior(
     model: AffineModel,
     query: PoseQuery,
     angle: Float[Array, "batch turn"],
-    prior: AnglePrior,
+    prior: Any,
 ) -> Float[Array, "batch turn"]:
     """Log density of each copy's share of the prior, per radian.
 

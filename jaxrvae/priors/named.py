@@ -3,6 +3,8 @@
 `jr.RVAE(prior="horseshoe")` and `prior="stick-breaking"` take them by name.
 """
 
+from typing import Any
+
 import jax.numpy as jnp
 import numpyro
 import numpyro.distributions as dist
@@ -20,9 +22,10 @@ def horseshoe(content_dim: int) -> Function:
     """
 
     def program() -> None:
-        overall = numpyro.sample("overall", dist.HalfCauchy(1.0))
+        sample: Any = numpyro.sample
+        overall = sample("overall", dist.HalfCauchy(1.0))
         each = dist.HalfCauchy(jnp.ones(content_dim)).to_event(1)
-        scale = overall * numpyro.sample("each", each)
+        scale = overall * sample("each", each)
         numpyro.sample("content", dist.Normal(0.0, scale).to_event(1))
 
     return program
@@ -41,15 +44,17 @@ def stick_breaking(content_dim: int, components: int = 12) -> Function:
     """
 
     def program() -> None:
-        strength = numpyro.sample("strength", dist.Gamma(1.0, 1.0))
+        sample: Any = numpyro.sample
+        strength = sample("strength", dist.Gamma(1.0, 1.0))
         ones = jnp.ones(components - 1)
-        parts = numpyro.sample("parts", dist.Beta(ones, strength * ones).to_event(1))
+        parts = sample("parts", dist.Beta(ones, strength * ones).to_event(1))
         shape = (components, content_dim)
         wide = dist.Normal(jnp.zeros(shape), 2.0).to_event(2)
-        middles = numpyro.sample("middles", wide)
+        middles = sample("middles", wide)
         narrow = dist.Gamma(2.0 * jnp.ones(shape), 4.0).to_event(2)
-        spreads = LEAST_SPREAD + numpyro.sample("spreads", narrow)
-        chosen = numpyro.sample("class", dist.Categorical(broken(parts)))
+        spreads = LEAST_SPREAD + sample("spreads", narrow)
+        weights: Any = broken(parts)
+        chosen = sample("class", dist.Categorical(probs=weights))
         law = dist.Normal(middles[chosen], spreads[chosen]).to_event(1)
         numpyro.sample("content", law)
 

@@ -83,7 +83,7 @@ def study(prior: Any, content_dim: int, num_classes: int = 1) -> Sites:
         improper = [name for name, site in trace.items() if _is_improper(site)]
         if improper:
             raise _improper(improper[0], trace[improper[0]])
-        found = get_dependencies(function)["prior_dependencies"]
+        found: Any = get_dependencies(function)["prior_dependencies"]
     except ImproperPrior:
         raise
     except Exception as error:

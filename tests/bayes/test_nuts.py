@@ -12,12 +12,12 @@ PATCHES = 8
 
 @pytest.fixture(scope="module")
 def chains(model, glyphs):
-    return sample_posterior(model, glyphs.values[:PATCHES], num_draws=300)
+    return sample_posterior(model, glyphs.values[:PATCHES], num_draws=200)
 
 
 def test_shapes_and_convergence(chains):
-    assert chains.content.shape == (PATCHES, 4, 300, 2)
-    assert chains.shift.shape == (PATCHES, 4, 300, 2)
+    assert chains.content.shape == (PATCHES, 4, 200, 2)
+    assert chains.shift.shape == (PATCHES, 4, 200, 2)
     table = chains.summary()
     assert set(table["site"]) == {
         "angle",
@@ -28,7 +28,7 @@ def test_shapes_and_convergence(chains):
     }
     assert table["r_hat"].median() < 1.01
     assert (table["r_hat"] < 1.1).all()
-    assert table["effective"].median() > 300
+    assert table["effective"].median() > 200
     assert 0.6 < chains.accepted.mean() < 1.0
     assert chains.divergent.sum() < 0.01 * chains.angle.size
 
@@ -65,7 +65,7 @@ def test_what_has_not_converged_is_said(chains):
     apart[3, 0] += 5.0
     bad = dataclasses.replace(chains, content=apart)
     lines = bad.problems(1.1)
-    assert any("'content_0', 4 chains x 300 draws: R-hat above 1.1" in x for x in lines)
+    assert any("'content_0', 4 chains x 200 draws: R-hat above 1.1" in x for x in lines)
     assert any("at patch 3" in line for line in lines)
     assert not [line for line in chains.problems(1.2) if "R-hat" in line]
 

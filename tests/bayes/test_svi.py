@@ -18,13 +18,13 @@ def test_the_program_has_the_bound_of_the_model(model, glyphs):
     fitted = model.fitted
     images = glyphs.values[..., None]
     batch = {n: jnp.asarray(v) for n, v in fitted.features(images).items()}
-    loss = make_loss(fitted, True, ObjectiveConfig())
+    loss = jax.jit(make_loss(fitted, True, ObjectiveConfig()))
     keys = jax.random.split(jax.random.key(0), 8)
-    native = [loss(fitted.params, batch, jnp.ones(()), key)[0] for key in keys]
-    elbo = TraceMeanField_ELBO()
-    found = [elbo.loss(key, {}, program, guide, batch) for key in keys]
+    native = [float(loss(fitted.params, batch, jnp.ones(()), key)[0]) for key in keys]
+    elbo = jax.jit(lambda k: TraceMeanField_ELBO().loss(k, {}, program, guide, batch))
+    found = [float(elbo(key)) for key in keys]
     spread = np.std(native, ddof=1) + np.std(found, ddof=1)
-    assert np.mean(found) == pytest.approx(np.mean(native), abs=4 * spread + 1e-3)
+    assert np.mean(found) == pytest.approx(np.mean(native), abs=2 * spread + 1e-3)
 
 
 def test_part_of_the_patches_stands_for_all(model, glyphs):
@@ -33,18 +33,18 @@ def test_part_of_the_patches_stands_for_all(model, glyphs):
     batch = {n: jnp.asarray(v) for n, v in model.fitted.features(images).items()}
     half = {n: v[::2] for n, v in batch.items()}
     other = {n: v[1::2] for n, v in batch.items()}
-    elbo, key = Trace_ELBO(4), jax.random.key(1)
-    whole = elbo.loss(key, {}, program, guide, batch)
-    parts = [elbo.loss(key, {}, program, guide, part) for part in (half, other)]
-    assert np.mean(parts) == pytest.approx(float(whole), abs=1.0)
+    elbo = jax.jit(lambda b: Trace_ELBO(2).loss(key, {}, program, guide, b))
+    key = jax.random.key(1)
+    parts = [float(elbo(part)) for part in (half, other)]
+    assert np.mean(parts) == pytest.approx(float(elbo(batch)), abs=1.0)
 
 
-def test_svi_trains(glyphs):
-    own = jr.RVAE(hidden_dim=32).fit(glyphs, epochs=30, progress=False)
-    other = fit_svi(jr.RVAE(hidden_dim=32), glyphs, epochs=30)
-    evidence = [m.log_evidence(glyphs, 30).mean() for m in (own, other)]
-    assert evidence[1] == pytest.approx(evidence[0], rel=0.02)
-    assert list(other.history["epoch"]) == list(range(30))
+def test_svi_trains(model, glyphs):
+    """To the loss that `fit` reaches in as many steps."""
+    other = fit_svi(jr.RVAE(hidden_dim=64), glyphs, epochs=120, batch_size=60)
+    ends = [m.history["loss"].iloc[-10:].mean() for m in (model, other)]
+    assert ends[1] == pytest.approx(ends[0], rel=0.02)
+    assert list(other.history["epoch"]) == list(range(120))
     assert other.encode(glyphs).angle.shape == (600,)
 
 

@@ -4,13 +4,15 @@ import pytest
 
 import jaxrvae as jr
 from jaxrvae.bayes import angle_table
+from jaxrvae.data.known import learn_known
 from jaxrvae.geometry.circle import wrap
+from jaxrvae.models.fitted import fresh_model
 
 
 def test_a_row_agrees_with_the_modes_that_encode_reports(model, glyphs):
     latents = model.encode(glyphs)
     table = angle_table(model, glyphs, num_angles=360)
-    np.testing.assert_allclose(table.prob.sum(1), 1, rtol=1e-5)
+    np.testing.assert_allclose(table.prob.sum(1), 1, rtol=1e-4)
     alone = latents.angle_modes[:, 0, 1] > 0.99
     assert alone.mean() > 0.3
     off = np.asarray(wrap(jnp.asarray(table.angle - latents.angle)))[alone]
@@ -36,8 +38,10 @@ def test_symmetric_tables_are_folded(model, glyphs):
     ],
 )
 def test_models_of_another_kind(glyphs, settings, words):
-    other = jr.RVAE(hidden_dim=8, **settings)
-    other.fit(glyphs.values[:100], epochs=1, progress=False)
+    images = glyphs.values[:50, ..., None]
+    config = jr.RVAE(hidden_dim=8, **settings).config
+    known = learn_known(config.num_classes, None, 50)
+    other = fresh_model(config, known, images)
     with pytest.raises(ValueError, match=words):
         angle_table(other, glyphs)
 
