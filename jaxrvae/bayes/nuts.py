@@ -131,7 +131,7 @@ class Chains:
         for name, own in table.groupby("site"):
             bad = own[~(own["r_hat"] <= most)]
             if len(bad):
-                worst = bad.iloc[int(np.argmax(bad["r_hat"].to_numpy()))]
+                worst = bad.iloc[int(np.argmax(np.asarray(bad["r_hat"])))]
                 lines.append(
                     f"site '{name}', {shape[0]} chains x {shape[1]} draws: R-hat above"
                     f" {most} for {len(bad)} of {len(own)} patches, worst"
