@@ -99,7 +99,7 @@ def grains() -> list[Row]:
             "graphene", seed=seed, num_frames=4, num_grains=2, dose=3e3,
             silicon_fraction=0.0, vacancy_fraction=0.0,
         )  # fmt: skip
-        atoms = movie.truth
+        atoms = movie.truth["atoms"]
         patches = jr.cut_patches(movie, atoms, size=32, normalize="frame")
         model = jr.RVAE(seed=seed).fit(patches, epochs=20, progress=False)
         seen = angle_table(model, patches, symmetry=6)
@@ -132,7 +132,7 @@ def tracks() -> list[Row]:
         truth["shift_x"], truth["shift_y"] = rng.uniform(-2, 2, (2, walks.size))
         truth["shear"] = rng.uniform(-0.2, 0.2, walks.size)
         images = render_glyphs(truth, 32)
-        images += 1.5 * rng.standard_normal(images.shape, np.float32)
+        images += 1.0 * rng.standard_normal(images.shape, np.float32)
         model = jr.RVAE(seed=seed).fit(images, epochs=30, progress=False)
         seen = angle_table(model, images)
         smooth, _ = follow_angles(seen, track, frame)
@@ -246,7 +246,9 @@ def surprise() -> list[Row]:
     areas = []
     for seed in SEEDS:
         movie = jr.simulate("graphene", seed=seed, num_frames=6, silicon_fraction=0.0)
-        patches = jr.cut_patches(movie, movie.truth, size=32, normalize="frame")
+        patches = jr.cut_patches(
+            movie, movie.truth["atoms"], size=32, normalize="frame"
+        )
         images = patches.values.copy()
         rng = np.random.default_rng(seed)
         order = rng.permutation(len(images))
