@@ -96,7 +96,7 @@ def grains() -> list[Row]:
     ratios, alone = [], []
     for seed in SEEDS:
         movie = jr.simulate(
-            "graphene", seed=seed, num_frames=4, num_grains=2, dose=3e3,
+            "graphene", seed=seed, num_frames=4, num_grains=2, dose=1e4,
             silicon_fraction=0.0, vacancy_fraction=0.0,
         )  # fmt: skip
         atoms = movie.truth["atoms"]

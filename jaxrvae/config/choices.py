@@ -68,6 +68,10 @@ CHOICES: dict[str, dict[str | None, dict[str, Any]]] = {
 }
 
 
+class PriorNotGiven(ValueError):
+    """A NumPyro model that files only name is needed itself."""
+
+
 def checked(option: str, given: Choice) -> Choice:
     """The choice as plain values; one that cannot be raises."""
     names = CHOICES[option]
@@ -77,7 +81,7 @@ def checked(option: str, given: Choice) -> Choice:
         one_of(option, given, names)
         return given
     if option == "prior" and given.get("name") == PROGRAM:
-        raise ValueError(
+        raise PriorNotGiven(
             f"prior was a NumPyro model, {given.get('of')}, which no file holds. Hand"
             " it in: RVAE(prior=...), or RVAE.load(path, prior=...)."
         )

@@ -15,7 +15,7 @@ from jaxrvae._checks import DataError, existing_file
 from jaxrvae._typing import ndarray
 from jaxrvae._version import __version__
 from jaxrvae.config import ModelConfig, from_mapping, to_mapping
-from jaxrvae.config.choices import described, is_program
+from jaxrvae.config.choices import PriorNotGiven, described, is_program
 from jaxrvae.data.known import Known
 from jaxrvae.geometry.polar import PolarBasis
 from jaxrvae.models.build import build_model
@@ -95,7 +95,7 @@ def read_model(path: str | Path, prior: Any = None) -> Contents:
         notes = json.loads(str(arrays["notes"]))
         _hand_in(notes["config"], prior)
         return _from_arrays(arrays, notes)
-    except ValueError:
+    except PriorNotGiven:
         raise
     except Exception as error:
         raise DataError(
@@ -112,7 +112,7 @@ def _hand_in(config: dict[str, Any], prior: Any) -> None:
     wanted = had["of"] if isinstance(had, dict) and "of" in had else repr(had)
     if not is_program(prior) or described(prior) != had:
         got = described(prior)["of"] if is_program(prior) else repr(prior)
-        raise ValueError(f"the model was fitted with prior {wanted}; got {got}.")
+        raise PriorNotGiven(f"the model was fitted with prior {wanted}; got {got}.")
     config["prior"] = prior
 
 

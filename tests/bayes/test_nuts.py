@@ -73,3 +73,9 @@ def test_what_has_not_converged_is_said(chains):
 def test_one_draw_is_refused(model, glyphs):
     with pytest.raises(ValueError, match="num_chains"):
         sample_posterior(model, glyphs.values[:2], num_chains=0)
+
+
+def test_draws_go_to_arviz(chains):
+    found = chains.to_inference_data(2)
+    assert found.posterior["content"].shape == (4, 200, 2)
+    np.testing.assert_allclose(found.posterior["angle"], chains.angle[2])
