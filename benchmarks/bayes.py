@@ -1,7 +1,8 @@
 """What the Bayesian side reaches: bounds, shared priors, calibration, NUTS, surprise.
 
-    python -m benchmarks.bayes                       # about an hour on two cores
-    python -m benchmarks.bayes --parts grains tracks
+    python -m benchmarks.bayes --parts svi nuts calibration     # ten minutes
+    python -m benchmarks.bayes --parts grains tracks neighbours modes surprise factors \\
+        classes --name bayes_quality                            # an hour and more
 
 Every row is what a part measures beside what is asked; parts that draw at random take
 five seeds, and the worst one counts. `svi`: NumPyro's SVI of the standard model beside
@@ -30,7 +31,7 @@ Row = dict[str, Any]
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Measures, prints the table and writes bayes.json and bayes.md."""
+    """Measures, prints and writes bayes.json and bayes.md after every part."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     add = parser.add_argument
     add("--parts", nargs="+", default=list(PARTS), choices=list(PARTS))
@@ -38,15 +39,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     add("--name", default="bayes", help="of the files, bayes")
     options = parser.parse_args(argv)
     rows: list[Row] = []
+    text = (__doc__ or "").partition("\n")[2].strip()
     for part in options.parts:
         start = time.perf_counter()
         found = PARTS[part]()
         seconds = time.perf_counter() - start
         rows += [{"part": part, **row, "seconds": seconds} for row in found]
         print(table(rows[-len(found) :]), flush=True)
-    text = (__doc__ or "").partition("\n")[2].strip()
-    path = write(options.out, options.name, rows, facts(), text)
-    print(table(rows), f"Written: {path}", sep="\n\n")
+        path = write(options.out, options.name, rows, facts(), text)
+        print(f"Written: {path}", flush=True)
 
 
 def row(what: str, reached: float, asked: str, kept: bool) -> Row:
