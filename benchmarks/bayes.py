@@ -1,8 +1,9 @@
 """What the Bayesian side reaches: bounds, shared priors, calibration, NUTS, surprise.
 
     python -m benchmarks.bayes --parts svi nuts calibration     # ten minutes
-    python -m benchmarks.bayes --parts grains tracks neighbours modes surprise factors \\
-        classes --name bayes_quality                            # an hour and more
+    python -m benchmarks.bayes --parts grains tracks surprise --name bayes_quality
+
+Parts not yet measured are `neighbours`, `modes`, `factors` and `classes`.
 
 Every row is what a part measures beside what is asked; parts that draw at random take
 five seeds, and the worst one counts. `svi`: NumPyro's SVI of the standard model beside
