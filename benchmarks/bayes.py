@@ -2,8 +2,9 @@
 
     python -m benchmarks.bayes --parts svi nuts calibration     # ten minutes
     python -m benchmarks.bayes --parts grains tracks surprise --name bayes_quality
+    python -m benchmarks.bayes --parts modes --name bayes_modes
 
-Parts not yet measured are `neighbours`, `modes`, `factors` and `classes`.
+Parts not yet measured are `neighbours`, `factors` and `classes`.
 
 Every row is what a part measures beside what is asked; parts that draw at random take
 five seeds, and the worst one counts. `svi`: NumPyro's SVI of the standard model beside
