@@ -1,6 +1,5 @@
 """RVAE: the model one fits, encodes and decodes with."""
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from jaxrvae._checks import DataError, known_keys, whole
+from jaxrvae._checks import known_keys, whole
 from jaxrvae._typing import Float, ndarray
 from jaxrvae.analysis.ensemble import Ensemble, from_arrays, join, read
 from jaxrvae.config import (
@@ -18,7 +17,7 @@ from jaxrvae.config import (
     from_mapping,
     to_mapping,
 )
-from jaxrvae.config.choices import PROGRAM, Choice
+from jaxrvae.config.choices import Choice
 from jaxrvae.data.batches import as_images, check_images
 from jaxrvae.data.containers import Latents, Patches
 from jaxrvae.data.known import learn_known
@@ -69,12 +68,11 @@ class RVAE:
             or "auto": gaussian. Where there is `noise`, it is "learned", "per-pixel"
             (learned) or a standard deviation in the images' units.
         prior: Of the content: None or "normal", standard normal; learned: "mixture" (of
-            Gaussians; `components`), "vamp" (of posteriors of pseudo-images;
-            `components`), "flow" (RealNVP), "horseshoe" (no more numbers than are
-            needed), "stick-breaking" (no more classes than are, `components` at most).
-            Or a NumPyro distribution of the content;
-            or a NumPyro model function that samples "content" and, if wanted, "angle",
-            "shift" and "class" of one patch: see `jaxrvae.priors.program`.
+            Gaussians), "vamp" (of posteriors of pseudo-images), "flow" (RealNVP),
+            "horseshoe" (no more numbers than needed) and "stick-breaking" (no more
+            classes); setting `components`. Or NumPyro's: a distribution of the content,
+            or a model function of one patch's "content" and, if wanted, "angle",
+            "shift" and "class" (`jaxrvae.priors.program`).
         angle_prior: None for uniform; `loc` (radians) with `concentration`, von Mises,
             or with `std` (radians), normal; `fold` gives so many equal modes.
         shift_prior: `std`, one or [x, y], of a normal, shares of the field. None:
@@ -106,16 +104,15 @@ class RVAE:
         seed: int = 0,
         **unknown: Any,
     ):
-        fields = [field.name for field in dataclasses.fields(ModelConfig)]
+        fields = list(ModelConfig.__dataclass_fields__)
         known_keys("RVAE", unknown, fields)
         given = locals()
         self.config = ModelConfig(**{name: given[name] for name in fields})
-        if self.config.prior_family == PROGRAM:
-            check_program(self.config)
+        check_program(self.config)
         self.history = pd.DataFrame()
         self.metadata: dict[str, Any] = {}
         self._fit: FittedModel | None = None
-        self._ensemble: Ensemble | None = None
+        self.ensemble: Ensemble | None = None
         self._sample: dict[str, ndarray] = {}  # of the images trained on
 
     def fit(
@@ -271,8 +268,8 @@ class RVAE:
         condition: float | ndarray | None = None,
     ) -> Float[ndarray, "n value"]:
         """Spectra of contents, in the units of those fitted with."""
-        fitted, content = self.fitted, np.atleast_2d(content)
-        return fitted.decode_spectra(fitted.known.inputs(content, label, condition))
+        inputs = self.fitted.known.inputs(np.atleast_2d(content), label, condition)
+        return self.fitted.decode_spectra(inputs)
 
     def encode_spectra(
         self, spectra: Float[ndarray, "n value"]
@@ -313,7 +310,7 @@ class RVAE:
             (rows, columns, row, col[, channel]).
         """
         content = self.fitted.manifold_content(*shape, axes)
-        flat = content.reshape(-1, content.shape[-1])
+        flat = content.reshape(-1, self.config.content_dim)
         images = self.decode(flat, label=label, condition=condition)
         return images.reshape(*shape, *images.shape[1:])
 
@@ -340,7 +337,7 @@ class RVAE:
 
     def save(self, path: str | Path) -> None:
         """Write the fitted model to one file (NumPy's npz; nothing is pickled)."""
-        fitted, ensemble = self.fitted, self._ensemble
+        fitted, ensemble = self.fitted, self.ensemble
         notes = {"history": self.history.to_dict("list"), "metadata": self.metadata}
         if ensemble is None:
             return write_model(path, [fitted], notes)
@@ -349,23 +346,17 @@ class RVAE:
 
     @classmethod
     def load(cls, path: str | Path, prior: Any = None) -> "RVAE":
-        """The model that `save` wrote.
-
-        Args:
-            prior: The NumPyro model that it was fitted with, if it was.
+        """The model that `save` wrote, with the NumPyro prior that it had, if any.
 
         Raises:
             DataError: If the file is missing or is not such a model.
-            ValueError: If it was fitted with a NumPyro model, and not with this one.
+            ValueError: If it was fitted with another NumPyro model.
         """
         members, notes, arrays = read_model(path, prior)
-        config = members[0].config
-        rvae = cls(
-            **{f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
-        )
+        rvae = cls(**vars(members[0].config))
         rvae._fit = members[notes.get("reference", 0)]
         if "reference" in notes:
-            rvae._ensemble = from_arrays(members, arrays, notes["reference"])
+            rvae.ensemble = from_arrays(members, arrays, notes["reference"])
         rvae.history = pd.DataFrame(notes["history"])
         rvae.metadata = notes["metadata"]
         return rvae
@@ -374,10 +365,10 @@ class RVAE:
         self, members: Sequence[FittedModel], joined: bool, given: dict[str, ndarray]
     ) -> None:
         """What training gave back."""
-        self._fit, self._ensemble = members[0], None
+        self._fit, self.ensemble = members[0], None
         if joined:
-            self._ensemble = join(members, given)
-            self._fit = members[self._ensemble.reference]
+            self.ensemble = join(members, given)
+            self._fit = members[self.ensemble.reference]
         self.metadata |= self._fit.standards
         self._sample = sample_rows(given, NUM_CHECKED)
 
@@ -385,8 +376,8 @@ class RVAE:
         self, given: dict[str, ndarray], table: pd.DataFrame | None = None
     ) -> Latents:
         """What the model, or all members of it, say."""
-        if self._ensemble is not None:
-            return self._ensemble.encode(given, table)
+        if self.ensemble is not None:
+            return self.ensemble.encode(given, table)
         return read(self.fitted, given, table)
 
     @property
@@ -396,21 +387,11 @@ class RVAE:
             raise ValueError("the model is not fitted; call fit(patches) or RVAE.load.")
         return self._fit
 
-    @property
-    def ensemble(self) -> Ensemble | None:
-        """The members, where it was fitted with several seeds."""
-        return self._ensemble
-
     def _checked(
         self, patches: Patches | ndarray, labels: Any, conditions: Any
     ) -> dict[str, ndarray]:
         """The patches as arrays that the fitted model takes."""
-        fitted, images = self.fitted, as_images(patches)
-        if images.shape[1:] != fitted.model.shape:
-            raise DataError(
-                f"patches are {images.shape[1:]} (row, col, channel); the model was "
-                f"fitted on {fitted.model.shape}. Cut them alike."
-            )
+        fitted, images = self.fitted, self.fitted.images_of(patches)
         return {"images": images} | fitted.known.arrays(labels, conditions, len(images))
 
 

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from jaxrvae.bayes.chains import Chains
     from jaxrvae.bayes.checks import (
         Calibration,
         calibrate,
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     )
     from jaxrvae.bayes.choice import compare_evidence, to_inference_data
     from jaxrvae.bayes.decoder import LastLayer, last_layer, member_std
-    from jaxrvae.bayes.nuts import Chains, sample_posterior
+    from jaxrvae.bayes.nuts import sample_posterior
     from jaxrvae.bayes.spatial import NeighbourClasses, pool_classes
     from jaxrvae.bayes.structured import follow_angles, pool_angles
     from jaxrvae.bayes.svi import fit_svi, numpyro_program
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "AngleTable": "tables",
     "Calibration": "checks",
-    "Chains": "nuts",
+    "Chains": "chains",
     "LastLayer": "decoder",
     "NeighbourClasses": "spatial",
     "angle_table": "tables",

@@ -10,12 +10,14 @@ import pandas as pd
 
 from jaxrvae._checks import DataError, whole
 from jaxrvae._typing import Array, Float, PRNGKey, ndarray
+from jaxrvae.bayes.chains import Chains
 from jaxrvae.bayes.given import Given, given
-from jaxrvae.bayes.nuts import Chains, sample_posterior
-from jaxrvae.data.batches import as_images
+from jaxrvae.bayes.nuts import sample_posterior
 from jaxrvae.geometry.circle import wrap
+from jaxrvae.geometry.grid import shift_to_pixel, shift_to_unit
 from jaxrvae.models.apply import draw_prior
 from jaxrvae.models.fitted import FittedModel
+from jaxrvae.models.gauge import fix_gauge
 from jaxrvae.priors.content import is_program
 
 NUM_BINS = 10
@@ -155,9 +157,6 @@ def _raw_poses(
     own: Given, content: ndarray, angle: ndarray, shift: ndarray
 ) -> dict[str, ndarray]:
     """Angle and shift as reported, of the decoder's own."""
-    from jaxrvae.geometry.grid import shift_to_pixel, shift_to_unit
-    from jaxrvae.models.gauge import fix_gauge
-
     model, projection, gauge = own.model, own.fitted.projection, own.fitted.gauge
     hidden = model.drift(own.networks, projection, gauge, jnp.asarray(content))
     unit = shift_to_unit(jnp.asarray(shift, jnp.float32), model.shape)
@@ -210,12 +209,12 @@ def surprise(model: Any, patches: Any, reference: Any) -> Float[ndarray, " n"]:
     fitted = model if isinstance(model, FittedModel) else model.fitted
     if fitted.known.condition_dim:
         raise ValueError("surprise needs a model without conditions.")
-    of_reference = _left_over(fitted, as_images(reference))
+    of_reference = _left_over(fitted, fitted.images_of(reference))
     if len(of_reference) < 8:
         raise DataError(
             f"reference must hold 8 patches at least; got {len(of_reference)}."
         )
-    found = _left_over(fitted, as_images(patches))
+    found = _left_over(fitted, fitted.images_of(patches))
     low, middle, high = np.quantile(of_reference, [0.25, 0.5, 0.75], axis=0)
     spread = np.maximum((high - low) / 1.349, 1e-12)
     return ((found - middle) / spread).max(1)
@@ -227,11 +226,6 @@ def _left_over(
     """The largest local mean of what is left, for every width of the disc."""
     from scipy.ndimage import gaussian_filter
 
-    if images.shape[1:] != fitted.model.shape:
-        raise DataError(
-            f"patches are {images.shape[1:]} (row, col, channel); the model was fitted"
-            f" on {fitted.model.shape}. Cut them alike."
-        )
     found = fitted.encode({"images": images})
     label = found["class_probabilities"].argmax(1)
     inputs = fitted.known.inputs(found["content"], label, None)

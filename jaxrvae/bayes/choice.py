@@ -18,12 +18,11 @@ import jax
 import numpy as np
 import pandas as pd
 
-from jaxrvae._checks import DataError, whole
+from jaxrvae._checks import whole
 from jaxrvae._typing import ndarray
 from jaxrvae.bayes.arviz import load_arviz
 from jaxrvae.bayes.decoder import last_layer
 from jaxrvae.bayes.given import given
-from jaxrvae.data.batches import as_images
 from jaxrvae.models.fitted import FittedModel
 from jaxrvae.objectives.evidence import log_evidence, log_weights
 
@@ -52,15 +51,10 @@ def compare_evidence(
     if not models:
         raise ValueError("models must hold one at least.")
     whole("num_samples", num_samples, 2)
-    images = as_images(patches)
     each, doubtful = {}, {}
     for name, model in models.items():
         fitted = model if isinstance(model, FittedModel) else model.fitted
-        if images.shape[1:] != fitted.model.shape:
-            raise DataError(
-                f"patches are {images.shape[1:]} (row, col, channel); model {name!r}"
-                f" was fitted on {fitted.model.shape}."
-            )
+        images = fitted.images_of(patches, f"model {name!r}")
         if fitted.known.condition_dim:
             raise ValueError(f"model {name!r} has conditions; compare those without.")
         weights = log_weights(fitted, {"images": images}, num_samples)

@@ -19,7 +19,6 @@ from flax import nnx
 from jaxrvae._checks import positive
 from jaxrvae._typing import Array, Float, ndarray
 from jaxrvae.bayes.given import Given, given
-from jaxrvae.data.batches import as_images
 from jaxrvae.geometry.grid import pixel_grid
 
 CHUNK = 256
@@ -111,7 +110,7 @@ def member_std(model: Any, patches: Any) -> Float[ndarray, "n row column channel
         raise ValueError(
             "member_std needs an ensemble: fit(patches, seeds=8); got one model."
         )
-    images = as_images(patches)
+    images = members[0].images_of(patches)
     made = []
     for member in members:
         found = member.encode({"images": images})

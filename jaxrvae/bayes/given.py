@@ -8,9 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from jaxrvae._checks import DataError
 from jaxrvae._typing import Array, ndarray
-from jaxrvae.data.batches import as_images
 from jaxrvae.models.build import angle_log_prior
 from jaxrvae.models.fitted import FittedModel
 from jaxrvae.models.steerable import SteerableModel
@@ -93,10 +91,4 @@ def given(model: Any, patches: Any, what: str) -> Given:
             f" num_classes={config.num_classes},"
             f" {fitted.known.condition_dim} conditions."
         )
-    images = as_images(patches)
-    if images.shape[1:] != fitted.model.shape:
-        raise DataError(
-            f"patches are {images.shape[1:]} (row, col, channel); the model was fitted"
-            f" on {fitted.model.shape}. Cut them alike."
-        )
-    return Given(fitted, images)
+    return Given(fitted, fitted.images_of(patches))

@@ -135,6 +135,8 @@ def _encoder_family(config: ModelConfig, shape: tuple[int, ...]) -> str:
 
 def check_program(config: ModelConfig) -> None:
     """Raises ValueError where a NumPyro model does not go with the other options."""
+    if config.prior_family != PROGRAM:
+        return
     from jaxrvae.priors.program import study
 
     sites = study(config.prior, config.content_dim, config.num_classes)

@@ -7,8 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxrvae._checks import DataError
 from jaxrvae._typing import Array, Float, ndarray
 from jaxrvae.config import ModelConfig
+from jaxrvae.data.batches import as_images
 from jaxrvae.data.known import Known
 from jaxrvae.data.mapped import sample_rows
 from jaxrvae.geometry.grid import shift_to_unit
@@ -54,6 +56,23 @@ class FittedModel:
     projection: Projection
     gauge: Gauge
     rest_std: float = 1.0
+
+    def images_of(self, patches: Any, name: str = "the model") -> ndarray:
+        """The patches as images of the shape that it was fitted on.
+
+        Args:
+            name: Of the model, in an error.
+
+        Raises:
+            DataError: If they are of another.
+        """
+        images = as_images(patches)
+        if images.shape[1:] != self.model.shape:
+            raise DataError(
+                f"patches are {images.shape[1:]} (row, col, channel); {name} was fitted"
+                f" on {self.model.shape}. Cut them alike."
+            )
+        return images
 
     def is_small(self, num_images: int) -> bool:
         """Whether all features of so many images fit on the device at once."""
