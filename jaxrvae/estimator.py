@@ -169,7 +169,7 @@ class RVAE:
             RunError: If the loss stops being finite (the last good weights stay), the
                 run directory is in use, or it belongs to other settings or data.
         """
-        from jaxrvae.training.fit import fit_models
+        from jaxrvae.training.fit import Settings, fit_models
 
         config, images = self.config, as_images(patches)
         check_images(images, config.likelihood_kind, config.rotated)
@@ -182,9 +182,9 @@ class RVAE:
             seed=config.seed, save_seconds=save_seconds, devices=devices, stream=stream,
             parallel=parallel, accumulate=accumulate, precision=precision,
         )  # fmt: skip
-        parts = config, known, given, training
-        aim = from_mapping(ObjectiveConfig, objective or {})
-        trained = fit_models(*parts, aim, seeds, run_dir, progress)
+        one = Settings(config, from_mapping(ObjectiveConfig, objective or {}), training)
+        settings = one if seeds is None else one.ensemble(seeds)
+        trained = fit_models(settings, known, given, run_dir, progress)
         self.keep(trained.members, seeds is not None, given)
         self.history = pd.DataFrame(trained.history)
         self.history.attrs["compile_seconds"] = trained.compile_seconds

@@ -1,5 +1,6 @@
 """Settings as plain values, and back."""
 
+import copy
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,9 +27,11 @@ def from_mapping(kind: type[Config], values: Mapping[str, Any]) -> Config:
 def to_mapping(config: Any) -> dict[str, Any]:
     """The config as plain values, for YAML and JSON."""
     found = {}
-    for name, value in dataclasses.asdict(config).items():
+    for field in dataclasses.fields(config):
+        name, value = field.name, getattr(config, field.name)
         plain = described(value) if is_program(value) else value
-        found[name] = list(plain) if isinstance(plain, tuple) else plain
+        plain = list(plain) if isinstance(plain, tuple) else plain
+        found[name] = copy.deepcopy(plain) if isinstance(plain, Mapping) else plain
     return found
 
 

@@ -36,7 +36,7 @@ from jaxrvae.priors.content import (
     MixturePrior,
     PseudoPrior,
 )
-from jaxrvae.priors.pose import angle_prior, shift_stds
+from jaxrvae.priors.pose import AnglePrior, angle_prior, shift_stds
 
 Model = SteerableModel | AffineModel
 Networks = SteerableNetworks | AffineNetworks
@@ -187,8 +187,12 @@ def aligner(model: Model) -> SteerableModel:
 
 def angle_log_prior(config: ModelConfig) -> Float[Array, " angle"]:
     """Of the grid's angles: log density times 2 pi."""
-    angles = jnp.asarray(angle_grid(NUM_ANGLES), jnp.float32)
-    return angle_prior(config.angle_prior).log_density(angles)
+    return on_grid(angle_prior(config.angle_prior))
+
+
+def on_grid(prior: AnglePrior) -> Float[Array, " angle"]:
+    """Of the grid's angles: log density times 2 pi."""
+    return prior.log_density(jnp.asarray(angle_grid(NUM_ANGLES), jnp.float32))
 
 
 def band_limit(shape: tuple[int, ...], num_reals: int) -> float:

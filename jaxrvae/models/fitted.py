@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxrvae._checks import DataError
-from jaxrvae._typing import Array, Float, ndarray
+from jaxrvae._typing import Array, Float, Int, ndarray
 from jaxrvae.config import ModelConfig
 from jaxrvae.data.batches import as_images
 from jaxrvae.data.known import Known
@@ -242,10 +242,11 @@ def with_fresh_weights(
 
 
 def fresh_members(
-    fresh: FittedModel, images: Float[ndarray, "n height width channel"], number: int
+    fresh: FittedModel,
+    images: Float[ndarray, "n height width channel"],
+    seeds: Int[ndarray, " member"],
 ) -> Any:
-    """Weights of so many seeds, from the config's on, along a first axis."""
-    seeds = fresh.config.seed + np.arange(number)
+    """Weights of these seeds, along a first axis."""
     parts = fresh.model, fresh.config, images, fresh.known
     return fresh_networks(*parts, seeds)[1]
 

@@ -55,6 +55,7 @@ class Aim:
         few_copies: The affine model's bound is taken over the likeliest copies alone,
             which most of the weight is on: quicker.
         num_images: That what all of them share is inferred from.
+        beta: Instead of the objective's, where members of one program differ in it.
     """
 
     objective: ObjectiveConfig
@@ -62,6 +63,7 @@ class Aim:
     temperature: float | None = None
     few_copies: bool = False
     num_images: int = 1
+    beta: Array | None = None
 
 
 def bound_loss(
@@ -151,10 +153,11 @@ class _Bound:
         else:
             kl = log_ratio(content)[:, None]
         parts |= {"log_likelihood": likelihood.mean(), "kl_content": kl.sum(-1).mean()}
-        if objective == ObjectiveConfig():
+        if objective == ObjectiveConfig() and self.aim.beta is None:
             return (weights * (kl.sum(-1) - bound)).mean(), parts
         weighted = kl * jnp.reshape(weights, (-1, 1))
-        cost = kl_cost(weighted, objective, self.progress, mean.shape[1])
+        own = self.progress, mean.shape[1], self.aim.beta
+        cost = kl_cost(weighted, objective, *own)
         return cost - (weights * bound).mean(), parts
 
     @property
@@ -237,11 +240,13 @@ def kl_cost(
     objective: ObjectiveConfig,
     progress: Float[Array, ""],
     content_dim: int,
+    beta: Float[Array, ""] | None = None,
 ) -> Float[Array, ""]:
     """What the content's KL costs at this point of the training.
 
     Args:
         kl: Nats, of each content number or of all together.
+        beta: Instead of the objective's.
     """
     risen = jnp.clip(progress / objective.ramp, 0.0, 1.0) if objective.ramp else 1.0
     mean = kl.mean(0)
@@ -249,7 +254,8 @@ def kl_cost(
         distance = jnp.abs(mean.sum() - risen * objective.capacity)
         return objective.capacity_weight * distance
     free = objective.free_bits * content_dim / kl.shape[1]
-    return risen * objective.beta * jnp.maximum(mean, free).sum()
+    weight = objective.beta if beta is None else beta
+    return risen * weight * jnp.maximum(mean, free).sum()
 
 
 def shared_evenly(bounds: Float[Array, "cls batch"]) -> Float[Array, "cls 1"]:

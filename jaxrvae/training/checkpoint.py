@@ -65,7 +65,7 @@ class RunDirectory:
         self._manager: Any = None
 
     def __enter__(self) -> "RunDirectory":
-        self._lock = _locked(self.path)
+        self._lock = locked(self.path)
         try:
             self._manager = _manager(self.path / "checkpoints")
             self._check_fingerprint()
@@ -256,7 +256,7 @@ def _blocks(array: np.ndarray) -> Iterator[np.ndarray]:
             let_go(array)
 
 
-def _locked(path: Path) -> IO[str]:
+def locked(path: Path) -> IO[str]:
     """The directory's lock file, held until it is closed or the process ends."""
     import fcntl
 

@@ -39,12 +39,13 @@ class Fitted:
     """What training gives back.
 
     Attributes:
-        history: A row an epoch: epoch, step, loss, its parts, seconds.
+        history: A row an epoch: epoch, step, loss, its parts, seconds; of members the
+            loss and its parts are lists, a number each.
         compile_seconds: Of compilations.
     """
 
     params: Params
-    history: list[dict[str, float]]
+    history: list[dict[str, Any]]
     compile_seconds: float
 
 
@@ -72,6 +73,7 @@ def train(
     *,
     quicker: Loss | None = None,
     members: int | None = None,
+    knobs: Mapping[str, Any] | None = None,
     run_dir: str | Path | None = None,
     fingerprint: Mapping[str, Any] | None = None,
     progress: bool = True,
@@ -80,17 +82,21 @@ def train(
 
     Args:
         loss: (params, a batch of the features, share of the training that is over,
-            key) to (scalar, its parts).
+            key, and knobs if there are any) to (scalar, its parts).
         quicker: Instead of the loss between the first and the last epochs of long runs.
         features: A pytree of arrays with the images along their first axis, which go
             onto the device; or a `Stream`, which is read as training goes on.
         members: Of an ensemble, along the parameters' first axis, each with the key of
-            its own seed; all are trained by one program, and the history has means.
+            its own seed; all are trained by one program.
+        knobs: What members differ in, along first axes: `seed`, `rate` (of the config's
+            learning rate), and what the loss reads. Then members whose loss stops
+            being finite do not stop the others.
         run_dir: Where checkpoints go; without it nothing is written.
         fingerprint: What must agree for a checkpoint there to be taken up.
 
     Raises:
-        Diverged: If the loss stops being finite. The last good state is kept.
+        Diverged: If the loss, of knobs every member's, stops being finite. The last
+            good state is kept.
         ValueError: The config's devices do not go with its batch, or are not there.
     """
     streamed = isinstance(features, Stream)
@@ -106,7 +112,8 @@ def train(
     state = (params, compile_lightly(start_optimizer)(params))
     how: dict[str, Any] = {"optimizer": optimizer, "steps": steps, "spread": spread}
     how |= {"batch_size": batch_size, "accumulate": config.accumulate}
-    how["members"] = members
+    own_knobs = {k: v for k, v in (knobs or {}).items() if k != "seed"} or None
+    how |= {"members": members, "knobs": own_knobs}
     how["in_turn"] = spread.alone and jax.default_backend() == "cpu"
     if streamed:
         work: Resident | Streamed = Streamed(stream=features, size=size, **how)
@@ -129,12 +136,15 @@ def train(
             return Fitted(spread.gathered(state[0]), history, 0.0)
         key, fold = jax.random.key(config.seed), jax.random.fold_in
         if members is not None:
-            key = jax.vmap(jax.random.key)(config.seed + jnp.arange(members))
+            seeds = config.seed + jnp.arange(members)
+            seeds = (knobs or {}).get("seed", seeds)
+            key = jax.vmap(jax.random.key)(jnp.asarray(seeds))
             fold = jax.vmap(fold, (0, None))
         if epochs * steps < LONG:
             quicker = None
         bar = stack.enter_context(_progress(epochs, first, progress and spread.leads))
         saved = time.perf_counter()
+        enough = np.all if knobs is None else np.any
         before = state, len(history)
         for epoch in range(first, epochs):
             shares, own = _begun(epoch, epochs), loss
@@ -144,8 +154,8 @@ def train(
             rows: list[dict[str, Any]] = []
             pieces = work.epoch(own, state, shares, fold(key, epoch), len(done))
             for new, row in _told(pieces, epoch, run_dir):
-                if not math.isfinite(row["loss"]):
-                    if not math.isfinite(row["first_loss"]):
+                if not enough(np.isfinite(row["loss"])):
+                    if not enough(np.isfinite(row["first_loss"])):
                         state, history = before[0], history[: before[1]]
                     state = spread.gathered(state)  # that before the last step too far
                     if run is not None and history:
@@ -168,16 +178,16 @@ def train(
                     saved = time.perf_counter()
             history += rows
             done = []
-            bar(f"loss {history[-1]['loss']:.2f}")
+            bar(f"loss {np.nanmean(history[-1]['loss']):.2f}")
     return Fitted(spread.gathered(state[0]), history, work.compile_seconds)
 
 
 def _row(
-    epoch: int, step: int, pieces: list[dict[str, float]], seconds: float
-) -> dict[str, float]:
+    epoch: int, step: int, pieces: list[dict[str, Any]], seconds: float
+) -> dict[str, Any]:
     """The history's, of an epoch's pieces; all are of as many steps."""
     names = [name for name in pieces[0] if name != "first_loss"]
-    means = {name: float(np.mean([one[name] for one in pieces])) for name in names}
+    means = {n: np.mean([one[n] for one in pieces], axis=0).tolist() for n in names}
     return {"epoch": epoch, "step": step, **means, "seconds": seconds}
 
 
@@ -194,7 +204,7 @@ def _begun(epoch: int, epochs: int) -> Float[ndarray, "2"]:
     return np.array([epoch / epochs, (epoch + 1) / epochs], np.float32)
 
 
-def _diverged(epoch: int, run_dir: object, history: list[dict[str, float]]) -> str:
+def _diverged(epoch: int, run_dir: object, history: list[dict[str, Any]]) -> str:
     """The one line that says what happened and what is left."""
     kept = (
         f"the model of epoch {len(history)} is kept" if history else "nothing is kept"

@@ -122,7 +122,7 @@ for name, members, features in (
         loss, start, features, config, members=members,
         run_dir=f"{folder}/{name}", progress=False,
     )
-    losses = [row["loss"] for row in fitted.history]
+    losses = [float(np.mean(row["loss"])) for row in fitted.history]
     found += [*np.ravel(fitted.params["mean"]).tolist(), *losses]
 print(json.dumps(found))
 """
