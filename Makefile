@@ -63,5 +63,5 @@ $(STAMP): pyproject.toml constraints.txt
 	fi
 	@echo "Installing pinned packages into $(VENV) (a few minutes the first time)"
 	@$(BIN)/python -m pip install -q --disable-pip-version-check \
-	  -c constraints.txt -e ".[bayes,io,report,tracks,dev]"
+	  -c constraints.txt -e ".[bayes,cluster,io,report,search,tensorboard,tracks,dev]"
 	@touch $@

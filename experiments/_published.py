@@ -33,8 +33,10 @@ import pandas as pd
 
 from jaxrvae._checks import DataError, RunError, existing_file
 from jaxrvae.config import ModelConfig, ObjectiveConfig, TrainingConfig, to_mapping
-from jaxrvae.data.containers import Latents, Patches
+from jaxrvae.data.containers import Patches
 from jaxrvae.estimator import RVAE, model_from
+from jaxrvae.sweep.data import Pair
+from jaxrvae.sweep.scores import angle_scores, class_scores
 
 # Two hidden layers, as published: the second is that of the pose's head.
 DENSE = {"name": "dense", "layers": 1}
@@ -56,11 +58,7 @@ STAND_IN = 2000  # glyphs, at most, where there are no digits
 NUM_KNOWN = 10_000  # training images whose content the classes are fitted to
 NUM_BOUND, NUM_SAMPLES = 256, 100  # images, and samples each, of the bound ...
 ROUGH, A_LOOK = 16, 1000  # ... so many, where fewer than these are trained on
-NEIGHBORS = 10
-HELD_OUT = 5  # every fifth frame
 NO_DATA = "--data: these images are simulated. Leave it out."
-
-Pair = tuple[Patches, Patches]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -206,26 +204,6 @@ class Digits:
         return Patches(values=images, table=table, truth=truth)
 
 
-def by_frame(patches: Patches, most: int) -> Pair:
-    """At most so many patches of most frames, and of every fifth frame.
-
-    With fewer frames the last is held out; of a single one every fifth patch.
-    """
-    order = patches.table["frame"].rank(method="dense").to_numpy(np.int64)
-    every = min(HELD_OUT, int(order.max()))
-    held = order % every == 0
-    if held.all():
-        held = np.arange(len(patches), 0, -1) % HELD_OUT == 1
-    return thinned(patches[~held], most), thinned(patches[held], most)
-
-
-def thinned(patches: Patches, most: int) -> Patches:
-    """At most so many patches, evenly over all."""
-    if len(patches) <= most:
-        return patches
-    return patches[np.linspace(0, len(patches) - 1, most).astype(int)]
-
-
 def run_command(
     text: str | None, studies: Sequence[Study], argv: Sequence[str] | None = None
 ) -> int:
@@ -308,59 +286,4 @@ def scores(
         few = test[: NUM_BOUND if len(train) >= A_LOOK else ROUGH]
         nats = model.log_evidence(few, NUM_SAMPLES, **study.told_later(few))
         found["bound, nats per image"] = float(nats.mean())
-    return found
-
-
-def angle_scores(latents: Latents, test: Patches) -> dict[str, float]:
-    """R and the median error in degrees, of every class that has an angle."""
-    from jaxrvae.analysis.scores import angle_errors
-
-    truth = test.truth
-    assert truth is not None
-    names, found = test.metadata.get("shapes"), {}
-    order = np.ones(len(truth), int)
-    if "symmetry" in truth:
-        order = truth["symmetry"].to_numpy()
-    shape, angle = truth["shape"].to_numpy(), truth["angle"].to_numpy()
-    for own in np.unique(shape):
-        here = (shape == own) & (order > 0)
-        if here.sum() < 2:  # one alone has R = 1
-            continue
-        name = own if names is None else names[own]
-        length, errors = angle_errors(
-            latents.angle[here], angle[here], int(order[here][0])
-        )
-        found[f"R, {name}"] = length
-        median = float(np.degrees(np.median(np.abs(errors))))
-        found[f"median angle error, {name}, degrees"] = median
-    return found
-
-
-def class_scores(
-    known: Latents, latents: Latents, train: Patches, test: Patches, named: bool
-) -> dict[str, float]:
-    """Accuracies: a mixture and k-NN on the content, and the model's own classes.
-
-    Args:
-        named: Whether the model's classes were told by labels; else they are matched.
-    """
-    from sklearn.neighbors import KNeighborsClassifier
-
-    from jaxrvae.analysis.scores import cluster_accuracy, mixture_accuracy
-
-    assert train.truth is not None
-    assert test.truth is not None
-    taught, truth = train.truth["shape"].to_numpy(), test.truth["shape"].to_numpy()
-    own = latents.class_probabilities
-    found = {}
-    if len(np.unique(truth)) > 1:
-        neighbors = KNeighborsClassifier(min(NEIGHBORS, len(taught)))
-        neighbors.fit(known.content, taught)
-        nearest = neighbors.predict(latents.content)
-        found["GMM accuracy"] = mixture_accuracy(known.content, latents.content, truth)
-        found["k-NN accuracy"] = float((nearest == truth).mean())
-    if own.shape[1] > 1:
-        chosen = own.argmax(1)
-        share = (chosen == truth).mean() if named else cluster_accuracy(chosen, truth)
-        found["accuracy of its classes"] = float(share)
     return found

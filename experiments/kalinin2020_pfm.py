@@ -47,15 +47,13 @@ import pandas as pd
 
 import jaxrvae as jr
 from experiments._published import (
-    HELD_OUT,
     SKIP,
-    Pair,
     Study,
-    by_frame,
     run_command,
 )
 from experiments.atomai_rvae import MODEL
 from jaxrvae.config import TrainingConfig
+from jaxrvae.sweep.data import HELD_OUT, Pair, by_frame
 
 SHAPE, NUM_FRAMES = (226, 247), 60
 STEPS = {8: 16, 16: 16, 32: 16, 64: 32}  # of the grid, by window; pixels

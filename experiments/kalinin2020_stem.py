@@ -44,16 +44,14 @@ import pandas as pd
 
 import jaxrvae as jr
 from experiments._published import (
-    HELD_OUT,
     SKIP,
-    Pair,
     Study,
-    by_frame,
     run_command,
 )
 from experiments.atomai_rvae import MODEL
 from jaxrvae.config import TrainingConfig
 from jaxrvae.locate.windows import with_brightness
+from jaxrvae.sweep.data import HELD_OUT, Pair, by_frame
 
 WINDOW = 24  # pixels
 FRAME = 256  # pixels along each side, at most, of the simulated ones

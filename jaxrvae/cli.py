@@ -7,6 +7,8 @@ from typing import Any
 
 from jaxrvae._checks import DataError, RunError, one_of
 from jaxrvae._version import __version__
+from jaxrvae.cli_parts import add_input, add_quiet, add_training, verb
+from jaxrvae.cli_sweep import SWEEP_VERBS, is_override, run_named
 
 FAILED, WRONG_USE = 1, 2
 
@@ -18,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         0, or 1 where it failed with one line on standard error that says why. Wrong
         use ends the process with status 2.
     """
-    options = _parser().parse_args(argv)
+    options = _parser().parse_args(_joined(sys.argv[1:] if argv is None else argv))
     from jaxrvae._compile import (
         keep_if_wanted,  # with JAX, which help need not wait for
     )
@@ -37,6 +39,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
+def _joined(words: Sequence[str]) -> list[str]:
+    """`sweep status` and its like as one verb."""
+    words = list(words)
+    two = " ".join(words[:2])
+    return [two, *words[2:]] if two in _VERBS else words
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="jaxrvae",
@@ -50,21 +59,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _verb(verbs: Any, name: str, text: str, example: str, command: Any) -> Any:
-    """A subcommand whose help ends in one worked example."""
-    parser = verbs.add_parser(
-        name,
-        help=text,
-        description=text[0].upper() + text[1:] + ".",
-        epilog=f"example:\n  {example}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.set_defaults(command=command, refuse=parser.error)
-    return parser
-
-
 def _add_demo(verbs: Any, name: str) -> None:
-    parser = _verb(
+    parser = verb(
         verbs,
         name,
         "simulate a graphene movie with Si dopants and run the whole way on it",
@@ -73,19 +69,24 @@ def _add_demo(verbs: Any, name: str) -> None:
     )
     parser.add_argument("--out", default="runs/demo", metavar="DIR")
     parser.add_argument("--seed", type=int, default=0, metavar="N")
-    _add_quiet(parser)
+    add_quiet(parser)
 
 
 def _add_run(verbs: Any, name: str) -> None:
-    parser = _verb(
+    parser = verb(
         verbs,
         name,
-        "from image files to latents, classes, maps and a report",
-        'jaxrvae run "scans/*.dm4" --pixel-size 0.02 --window 1.0 --out runs/mine',
+        "from image files to latents, classes, maps and a report; or an experiment",
+        'jaxrvae run "scans/*.dm4" --pixel-size 0.02 --window 1.0 --out runs/mine\n'
+        "  jaxrvae run glyphs model.content_dim=3 training.epochs=20 --out runs/glyphs",
         _run,
     )
     parser.add_argument(
-        "files", nargs="*", metavar="FILES", help="images, folders or patterns"
+        "files",
+        nargs="*",
+        metavar="FILES",
+        help="images, folders or patterns; or the name of an experiment; then settings"
+        " by dotted names, as training.epochs=20",
     )
     parser.add_argument(
         "--config", metavar="YAML", help="settings; options here override them"
@@ -95,20 +96,20 @@ def _add_run(verbs: Any, name: str) -> None:
         choices=["auto", "stem", "pfm"],
         help="find atoms, or domain walls; default: what the files are",
     )
-    _add_input(parser)
+    add_input(parser)
     parser.add_argument(
         "--window", type=float, metavar="NM", help="side of a patch; default 1.0"
     )
     parser.add_argument(
         "--size", type=int, metavar="PX", help="pixels along a patch; default 48"
     )
-    _add_training(parser)
+    add_training(parser)
     parser.add_argument("--out", metavar="DIR", help="default runs/latest")
-    _add_quiet(parser)
+    add_quiet(parser)
 
 
 def _add_simulate(verbs: Any, name: str) -> None:
-    parser = _verb(
+    parser = verb(
         verbs,
         name,
         "write a simulated movie (npz) and its atoms or walls as they were (csv)",
@@ -130,7 +131,7 @@ def _add_simulate(verbs: Any, name: str) -> None:
 
 
 def _add_fit(verbs: Any, name: str) -> None:
-    parser = _verb(
+    parser = verb(
         verbs,
         name,
         "train on patches that are already cut: an array (n, row, col[, channel])",
@@ -138,7 +139,7 @@ def _add_fit(verbs: Any, name: str) -> None:
         _fit,
     )
     parser.add_argument("file", metavar="PATCHES", help="npy or npz")
-    _add_training(parser)
+    add_training(parser)
     parser.add_argument(
         "--pose",
         nargs="+",
@@ -146,11 +147,11 @@ def _add_fit(verbs: Any, name: str) -> None:
         choices=["rotation", "shift"],
     )
     parser.add_argument("--out", required=True, metavar="DIR")
-    _add_quiet(parser)
+    add_quiet(parser)
 
 
 def _add_encode(verbs: Any, name: str) -> None:
-    parser = _verb(
+    parser = verb(
         verbs,
         name,
         "latents of other images under a fitted model, as a table",
@@ -159,13 +160,13 @@ def _add_encode(verbs: Any, name: str) -> None:
     )
     parser.add_argument("model", metavar="MODEL", help="model.npz of a run")
     parser.add_argument("files", nargs="+", metavar="FILES")
-    _add_input(parser)
+    add_input(parser)
     parser.add_argument("--out", required=True, metavar="FILE", help="parquet or csv")
-    _add_quiet(parser)
+    add_quiet(parser)
 
 
 def _add_report(verbs: Any, name: str) -> None:
-    parser = _verb(
+    parser = verb(
         verbs,
         name,
         "make a finished run's classes, figures and report afresh",
@@ -175,11 +176,11 @@ def _add_report(verbs: Any, name: str) -> None:
     parser.add_argument("dir", metavar="DIR", help="what --out was in jaxrvae run")
     parser.add_argument("--classes", type=int, metavar="N", help="so many classes")
     parser.add_argument("--max-classes", type=int, metavar="N", help="at most")
-    _add_quiet(parser)
+    add_quiet(parser)
 
 
 def _add_pathways(verbs: Any, name: str) -> None:
-    parser = _verb(
+    parser = verb(
         verbs,
         name,
         "states, transitions and ways between them, of a run or of a table of latents",
@@ -197,11 +198,11 @@ def _add_pathways(verbs: Any, name: str) -> None:
     parser.add_argument("--dt", type=float, metavar="S", help="time between frames")
     parser.add_argument("--seed", type=int, metavar="N")
     parser.add_argument("--out", metavar="DIR", help="of a table: where results go")
-    _add_quiet(parser)
+    add_quiet(parser)
 
 
 def _add_bench(verbs: Any, name: str) -> None:
-    parser = _verb(
+    parser = verb(
         verbs,
         name,
         "speed and quality as tables; needs a checkout of the project",
@@ -219,26 +220,9 @@ _VERBS = {
     "encode": _add_encode,
     "pathways": _add_pathways,
     "report": _add_report,
+    **SWEEP_VERBS,
     "bench": _add_bench,
 }
-
-
-def _add_input(parser: Any) -> None:
-    parser.add_argument("--channel", help="its number, or the name of one in the file")
-    parser.add_argument(
-        "--pixel-size", type=float, metavar="NM", help="nm a pixel, if files lack it"
-    )
-
-
-def _add_training(parser: Any) -> None:
-    parser.add_argument("--epochs", type=int, metavar="N", help="default: 4000 steps")
-    parser.add_argument("--learning-rate", type=float, metavar="RATE")
-    parser.add_argument("--content-dim", type=int, metavar="N", help="default 2")
-    parser.add_argument("--seed", type=int, metavar="N")
-
-
-def _add_quiet(parser: Any) -> None:
-    parser.add_argument("--quiet", action="store_true", help="say nothing but errors")
 
 
 def _demo(options: argparse.Namespace) -> None:
@@ -248,8 +232,14 @@ def _demo(options: argparse.Namespace) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
+    words = [word for word in options.files if is_override(word)]
+    options.files = [word for word in options.files if not is_override(word)]
+    if run_named(options, words):
+        return
     if not options.files and not options.config:
-        options.refuse("give FILES, or --config with an input")
+        options.refuse("give FILES, or --config with an input, or an experiment's name")
+    from jaxrvae.config import as_run_config
+    from jaxrvae.config.dotted import override, parse
     from jaxrvae.pipeline import read_yaml, run
 
     values = read_yaml(options.config) if options.config else {}
@@ -270,7 +260,8 @@ def _run(options: argparse.Namespace) -> None:
     for name in ("kind", "out"):
         if getattr(options, name) is not None:
             values[name] = getattr(options, name)
-    run(values, progress=not options.quiet)
+    config = override(as_run_config(values), parse(words))
+    run(config, progress=not options.quiet)
 
 
 def _simulate(options: argparse.Namespace) -> None:

@@ -15,6 +15,7 @@ from jaxrvae._checks import DataError
 from jaxrvae.config import to_mapping
 from jaxrvae.estimator import model_from
 from jaxrvae.models.fitted import FittedModel
+from jaxrvae.sweep.data import by_frame
 
 NUM_IMAGES = 16
 HALF = 0.5  # shares of the field in the published unit of the shift
@@ -366,7 +367,7 @@ def test_frames_are_held_out_whole():
     assert not set(train.table["frame"]) & set(test.table["frame"])
     assert len(train) == 100
     one = train[train.table["frame"].to_numpy() == 0]
-    kept, held = _published.by_frame(one, 1000)
+    kept, held = by_frame(one, 1000)
     assert len(kept) + len(held) == len(one)
     assert len(held) == -(-len(one) // 5)
 
