@@ -219,8 +219,9 @@ def surprise(model: Any, patches: Any, reference: Any) -> Float[ndarray, " n"]:
     usual = sample_rows({"images": fitted.images_of(reference)}, MOST)["images"]
     if len(usual) < 8:
         raise DataError(f"reference must hold 8 patches at least; got {len(usual)}.")
-    both = [_left_over(fitted, v) for v in (fitted.images_of(patches), usual)]
-    return np.max([_rarity(*_heights(*both, width)) for width in WIDTHS], axis=0)
+    left, others = (_left_over(fitted, v) for v in (fitted.images_of(patches), usual))
+    found = [_rarity(*_heights(left, others, width)) for width in WIDTHS]
+    return np.max(found, axis=0)
 
 
 def _left_over(

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxrvae._typing import Array, Float, PRNGKey
+from jaxrvae._typing import Array, Bool, Float, PRNGKey
 from jaxrvae.geometry.circle import wrap
 from jaxrvae.models.pose_prior import grid_log_prior
 from jaxrvae.models.steerable import SteerableModel
@@ -98,7 +98,7 @@ class Peak:
 
 def cross(
     peaks: Peak, angle: int, latents: Float[Array, " number"], key: PRNGKey
-) -> tuple[Float[Array, " number"], Float[Array, ""], Float[Array, ""]]:
+) -> tuple[Float[Array, " number"], Float[Array, ""], Bool[Array, ""]]:
     """A point as far from another peak as this one is from the first of two at random.
 
     Args:
