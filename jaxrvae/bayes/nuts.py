@@ -3,15 +3,15 @@
 Chains start from contents drawn by importance from the encoder's posterior and the
 prior, at the modes of the angle there, in coordinates in which the peak they start on
 is a standard normal, as far as its curvature tells. After every transition a chain may
-jump to another mode: the angle moves by the difference of the two, and Metropolis' rule
-accepts or not, so that the time spent in the modes is in proportion to their weights.
+jump: to another mode of the angle, which moves by the difference of the two, or from
+one chain's first peak to another's, content and all. Metropolis' rule accepts or not,
+so that the time spent in the modes is in proportion to their weights.
 
 Sources: Hoffman & Gelman 2014, J. Mach. Learn. Res. 15, 1593 (NUTS); Tierney 1994, Ann.
 Stat. 22, 1701 (mixtures and cycles of kernels); Vehtari et al. 2021, Bayesian Anal. 16,
 667 (R-hat, effective sample size).
 """
 
-import dataclasses
 from typing import Any
 
 import jax
@@ -23,6 +23,7 @@ from jaxrvae._checks import whole
 from jaxrvae._typing import Array, Float, PRNGKey, ndarray
 from jaxrvae.bayes.chains import Chains
 from jaxrvae.bayes.given import given
+from jaxrvae.bayes.peaks import Patch, Peak, cross, find_peak
 from jaxrvae.geometry.circle import wrap
 from jaxrvae.geometry.grid import shift_to_pixel, shift_to_unit
 from jaxrvae.models.gauge import fix_gauge
@@ -30,10 +31,9 @@ from jaxrvae.models.marginal import explain
 from jaxrvae.models.modes import NUM_MODES, angle_modes
 from jaxrvae.models.pose_prior import grid_log_prior
 from jaxrvae.models.steerable import SteerableModel
-from jaxrvae.models.surface import between, highest
+from jaxrvae.models.surface import highest
 from jaxrvae.priors.content import (
     at_medians,
-    is_program,
     log_normal,
     log_prior,
     sample_prior,
@@ -46,8 +46,6 @@ WIDER = 1.5  # than the encoder's posterior
 ACCEPT = 0.9
 EVERY = 2  # transitions between the draws that are kept
 DEPTH = 4  # of NUTS' trees: in whitened coordinates eight steps go round
-NUM_NEWTON = 12
-FLOOR = 1e-2  # of curvatures, per standard deviation of the prior
 
 
 def sample_posterior(
@@ -79,69 +77,6 @@ def sample_posterior(
             found.setdefault(name, []).append(kept)
     joined = {name: np.concatenate(parts) for name, parts in found.items()}
     return Chains(**joined)
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Patch:
-    """The log density of one patch's latents: content, angle, column and row."""
-
-    model: SteerableModel
-    networks: Any
-    prior: Any
-    coefs: Float[Array, "place reals"]
-    surface: Float[Array, "*place harmonics"]
-    angle_prior: Any
-
-    def log_density(self, latents: Float[Array, " number"]) -> Float[Array, ""]:
-        """Nats, but for a constant; places in steps of the grid."""
-        model = self.model
-        content, angle, place = self.split(latents)
-        variance = model.noise(self.networks) ** 2
-        canonical = model.canonical(self.networks, content)
-        weights = self._weights(place)
-        seen = (weights @ self.coefs)[None, None]
-        harmonics = model.fold(seen, canonical[None])[0, 0] / variance
-        orders = jnp.arange(len(harmonics) // 2)
-        waves = jnp.concatenate([jnp.cos(orders * angle), jnp.sin(orders * angle)])
-        total = harmonics @ waves - 0.5 * jnp.square(canonical).sum() / variance
-        total += log_prior(self.prior, content, lambda x: (x, x))
-        if is_program(self.prior) and self.prior.sites.free:
-            surface = grid_log_prior(model, self.prior, self.angle_prior, content[None])
-            prior = model.prior_surface(surface)
-            prior = jnp.broadcast_to(
-                prior, (*prior.shape[:-2], len(weights), len(waves))
-            )
-            total += (weights @ prior.reshape(len(weights), -1)) @ waves
-        elif self.surface.ndim > 1:
-            total += (weights @ self.surface) @ waves
-        else:
-            total += self.surface @ waves
-        return total
-
-    def split(self, latents: Array) -> tuple[Array, Array, Array]:
-        """Content, angle and place; the place is none of the latents of one alone."""
-        if len(self.model.ticks) == 1:
-            return latents[..., :-1], latents[..., -1], jnp.zeros(2)
-        return latents[..., :-3], latents[..., -3], latents[..., -2:]
-
-    def folded(self, place: Float[Array, "*n 2"]) -> Float[Array, "*n 2"]:
-        """The place in the grid; beyond its ends lie mirror images of it.
-
-        So a chain meets no wall, and places folded back have the density inside.
-        """
-        last = max(len(self.model.ticks) - 1, 1)
-        return last - jnp.abs(jnp.mod(place, 2 * last) - last)
-
-    def _weights(self, place: Float[Array, "2"]) -> Float[Array, " place"]:
-        """Of the grid's places, for a value between them: columns run fastest."""
-        model = self.model
-        number = len(model.ticks)
-        if number == 1:
-            return jnp.ones(1)
-        step = model.ticks[1] - model.ticks[0]
-        phase = 2 * np.pi * model.max_frequency * step
-        column, row = between(self.folded(place), number, phase)[:, 0]
-        return (row[:, None] * column).ravel()
 
 
 @jax.jit(static_argnums=(1, 8))
@@ -194,7 +129,7 @@ def _chains(
     each = jax.tree.map(lambda v: v.swapaxes(0, 1), (drawn, shares, own))
 
     def one(coefs: Array, std: Array, each: Any, both: Any, key: PRNGKey) -> Any:
-        patch = _Patch(model, networks, prior, coefs, surface, angle_priors[0])
+        patch = Patch(model, networks, prior, coefs, surface, angle_priors[0])
         return _sample(patch, each, std, both, key, sizes)
 
     both = weights, tops
@@ -222,7 +157,7 @@ def _chains(
 
 
 def _sample(
-    patch: _Patch,
+    patch: Patch,
     each: tuple[Array, Array, Array],
     std: Float[Array, " latent"],
     modes: tuple[Float[Array, " mode"], Float[Array, "mode 3"]],
@@ -248,28 +183,41 @@ def _sample(
         apart = jnp.abs(wrap(patch.split(latents)[1] - tops[:, 0]))
         return jnp.argmin(jnp.where(usable, apart, jnp.inf))
 
-    def chain(number: Array, each: Any, key: PRNGKey) -> dict[str, Array]:
+    def turn(latents: Array, key: PRNGKey) -> tuple[Array, Array]:
+        """The angle moved to another mode's; whether it is nearest to that."""
+        here = nearest(latents)
+        there = jax.random.choice(key, NUM_MODES, p=usable / usable.sum())
+        moved = latents.at[-size:].add(peaks[there] - peaks[here])
+        return moved, nearest(moved) == there
+
+    def begin(number: Array, each: Any) -> Peak:
         content, shares, own = each
         order = jnp.argsort(-shares)  # the first so many chains are in different modes
         start = order[number % jnp.maximum((shares > LEAST_SHARE).sum(), 1)]
-        begin = jnp.concatenate([content, own[start, :size]])
         spread = jnp.concatenate([std, jnp.full(size, 1.0).at[0].set(0.05)])
-        middle, root, back = _peak(patch, begin, spread)
+        start = jnp.concatenate([content, own[start, :size]])
+        return find_peak(patch, start, spread)
+
+    begun = jax.vmap(begin)(jnp.arange(num_chains), each)
+
+    def chain(own: Peak, key: PRNGKey) -> dict[str, Array]:
+        middle, root, back = own.middle, own.root, own.back
 
         def potential(u: Array) -> Array:
             return -patch.log_density(middle + root @ u)
 
         def jump(state: Any, key: PRNGKey) -> Any:
-            choose, decide = jax.random.split(key)
+            kind, choose, decide = jax.random.split(key, 3)
             latents = middle + root @ state.z
-            here = nearest(latents)
-            there = jax.random.choice(choose, NUM_MODES, p=usable / usable.sum())
-            moved = latents.at[-size:].add(peaks[there] - peaks[here])
+            turned, to_mode = turn(latents, choose)
+            crossed, wider, returns = cross(begun, len(std), latents, choose)
+            is_turn = jax.random.bernoulli(kind)
+            moved = jnp.where(is_turn, turned, crossed)
             u = back @ (moved - middle)
             energy, slope = jax.value_and_grad(potential)(u)
-            gain = state.potential_energy - energy
+            gain = state.potential_energy - energy + jnp.where(is_turn, 0.0, wider)
             taken = jnp.log(jax.random.uniform(decide)) < gain
-            taken &= nearest(moved) == there
+            taken &= jnp.where(is_turn, to_mode, returns)
             new = state._replace(z=u, potential_energy=energy, z_grad=slope)
             return jax.lax.cond(taken, lambda: new, lambda: state)
 
@@ -280,9 +228,9 @@ def _sample(
             max_tree_depth=DEPTH,
             target_accept_prob=ACCEPT,
         )
-        begun, *own = jax.random.split(key, 1 + num_warmup + num_draws)
-        zero = jnp.zeros(len(begin))
-        state = kernel.init(begun, num_warmup, zero, (), {})
+        first, *rest = jax.random.split(key, 1 + num_warmup + num_draws)
+        zero = jnp.zeros_like(middle)
+        state = kernel.init(first, num_warmup, zero, (), {})
 
         def step(state: Any, key: PRNGKey) -> tuple[Any, dict[str, Array]]:
             accepted, divergent = jnp.zeros(()), jnp.zeros((), int)
@@ -299,11 +247,10 @@ def _sample(
                 "accepted": accepted,
             }
 
-        _, found = jax.lax.scan(step, state, jnp.stack(own))
+        _, found = jax.lax.scan(step, state, jnp.stack(rest))
         return {name: values[num_warmup:] for name, values in found.items()}
 
-    numbers, keys = jnp.arange(num_chains), jax.random.split(key, num_chains)
-    found = jax.vmap(chain)(numbers, each, keys)
+    found = jax.vmap(chain)(begun, jax.random.split(key, num_chains))
     latents = found.pop("latents")
     content, angle, place = patch.split(latents)
     place = patch.folded(jnp.broadcast_to(place, (*angle.shape, 2)))
@@ -345,32 +292,3 @@ def _starts(
     chosen = jnp.take_along_axis(content, index[..., None], axis=0)
     best = jnp.argmax(nats, axis=0)
     return chosen, jnp.take_along_axis(content, best[None, :, None], axis=0)[0]
-
-
-def _peak(
-    patch: _Patch, begin: Float[Array, " number"], spread: Float[Array, " number"]
-) -> tuple[Array, Array, Array]:
-    """The top near there; what makes its peak a standard normal, and back.
-
-    Newton's steps in units of `spread`, each at most one long, against the curvature's
-    absolute values.
-    """
-
-    def height(u: Array) -> Array:
-        return patch.log_density(begin + spread * u)
-
-    def curved(u: Array) -> tuple[Array, Array]:
-        values, vectors = jnp.linalg.eigh(-jax.hessian(height)(u))
-        return jnp.maximum(jnp.abs(values), FLOOR), vectors
-
-    def newton(u: Array, _: None) -> tuple[Array, None]:
-        values, vectors = curved(u)
-        move = vectors @ (vectors.T @ jax.grad(height)(u) / values)
-        move /= jnp.maximum(jnp.linalg.norm(move), 1.0)
-        return jnp.where(height(u + move) > height(u), u + move, u + 0.1 * move), None
-
-    u, _ = jax.lax.scan(newton, jnp.zeros_like(begin), None, length=NUM_NEWTON)
-    values, vectors = curved(u)
-    root = spread[:, None] * vectors / jnp.sqrt(values)
-    back = jnp.sqrt(values)[:, None] * vectors.T / spread
-    return begin + spread * u, root, back
