@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from jaxrvae.bayes.choice import compare_evidence, to_inference_data
     from jaxrvae.bayes.content import GroupContent, pool_content
     from jaxrvae.bayes.decoder import LastLayer, last_layer, member_std
+    from jaxrvae.bayes.fields import FieldContent, smooth_content
     from jaxrvae.bayes.nuts import sample_posterior
     from jaxrvae.bayes.spatial import NeighbourClasses, pool_classes
     from jaxrvae.bayes.structured import follow_angles, pool_angles
@@ -25,6 +26,7 @@ _HOMES = {
     "AngleTable": "tables",
     "Calibration": "checks",
     "Chains": "chains",
+    "FieldContent": "fields",
     "GroupContent": "content",
     "LastLayer": "decoder",
     "NeighbourClasses": "spatial",
@@ -44,6 +46,7 @@ _HOMES = {
     "predictive": "checks",
     "prior_predictive": "checks",
     "sample_posterior": "nuts",
+    "smooth_content": "fields",
     "surprise": "checks",
     "to_inference_data": "choice",
 }
@@ -51,6 +54,7 @@ __all__ = [
     "AngleTable",
     "Calibration",
     "Chains",
+    "FieldContent",
     "GroupContent",
     "LastLayer",
     "NeighbourClasses",
@@ -70,6 +74,7 @@ __all__ = [
     "predictive",
     "prior_predictive",
     "sample_posterior",
+    "smooth_content",
     "surprise",
     "to_inference_data",
 ]

@@ -221,6 +221,7 @@ def most_likely(
     nats: Nats,
     starts: Sequence[tuple[float, ...]],
     bounds: Sequence[tuple[float, float]],
+    first_step: float = FIRST_STEP,
 ) -> Float[ndarray, " number"]:
     """The positive numbers of most evidence, sought from the best of the starts.
 
@@ -231,7 +232,7 @@ def most_likely(
     low, high = np.log(np.array(bounds)).T
     begin = np.log(max(starts, key=lambda start: nats(np.array(start))))
     begin = np.clip(begin, low, high)
-    inward = np.where(begin + FIRST_STEP > high, -FIRST_STEP, FIRST_STEP)
+    inward = np.where(begin + first_step > high, -first_step, first_step)
     found = minimize(
         lambda logs: -nats(np.exp(logs)),
         begin,
