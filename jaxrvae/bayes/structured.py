@@ -5,15 +5,16 @@ sums over all that is hidden are exact on the grid (trees and chains), so that n
 has to be tuned or to converge; how strongly patches hold together is learned.
 """
 
-from typing import Any
+from typing import Any, Literal, overload
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import logsumexp
 
-from jaxrvae._checks import DataError
+from jaxrvae._checks import DataError, one_of
 from jaxrvae._typing import Array, Float, Int, ndarray
+from jaxrvae.bayes.drifting import drawn_back
 from jaxrvae.bayes.tables import AngleTable
 from jaxrvae.distributions import von_mises, wrapped_normal
 from jaxrvae.geometry.circle import wrap
@@ -97,48 +98,84 @@ def _pool(
     return found - logsumexp(found, axis=-1, keepdims=True), mean
 
 
+@overload
 def follow_angles(
-    table: AngleTable, track: Any, frame: Any
-) -> tuple[AngleTable, float]:
-    """Angles along tracks: a random walk on the circle, from frame to frame.
+    table: AngleTable, track: Any, frame: Any, process: Literal["walk"] = ...
+) -> tuple[AngleTable, float]: ...
 
-    From one frame to the next that a track is seen in, the angle moves by a wrapped
-    normal whose variance grows with the frames between. The standard deviation of a
-    step is one for all tracks, log-uniform over `STEPS`, and summed over.
+
+@overload
+def follow_angles(
+    table: AngleTable, track: Any, frame: Any, process: Literal["ornstein-uhlenbeck"]
+) -> tuple[AngleTable, tuple[float, float]]: ...
+
+
+def follow_angles(
+    table: AngleTable, track: Any, frame: Any, process: str = "walk"
+) -> tuple[AngleTable, float | tuple[float, float]]:
+    """Angles along tracks: a random walk on the circle, or one that is drawn back.
+
+    From one frame to the next that a track is seen in, a walk's angle moves by a
+    wrapped normal whose variance grows with the frames between. The standard deviation
+    of a step is one for all tracks, log-uniform over `STEPS`, and summed over. By an
+    Ornstein-Uhlenbeck process it is drawn back to the track's own mean, uniform on the
+    circle and summed over; its spread about the mean and the time in which it forgets
+    are one for all tracks, log-uniform over `STDS` and `TIMES` of `drifting`. It costs
+    as much as tens of walks.
 
     Args:
         table: As `angle_table` gives it.
         track, frame: (n,) of every patch; a track has one patch a frame.
+        process: "walk" or "ornstein-uhlenbeck".
 
     Returns:
-        The patches' angles given all of their track; and the mean step, radians.
+        The patches' angles given all of their track; and the walk's mean step,
+        radians, or the standard deviation about tracks' means, radians, and the time
+        in frames.
 
     Raises:
         DataError: If they are not one for each patch, or a track has two in a frame.
 
     Source: Rabiner 1989, Proc. IEEE 77, 257 (forward and backward sums).
     """
+    one_of("process", process, ("walk", "ornstein-uhlenbeck"))
     track, frame = np.asarray(track), np.asarray(frame)
     _one_each("track", track, len(table))
     _one_each("frame", frame, len(table))
     rows, gaps = _laid_out(track, frame)
     turned = table.angles * table.symmetry
-    apart = jnp.asarray(wrap(jnp.asarray(turned[None] - turned[:, None])), jnp.float32)
     log_prob = np.concatenate([table.log_prob, np.zeros((1, len(turned)))])
-    laid = jnp.asarray(log_prob[rows], jnp.float32)  # the last row: nothing seen
-    number = int(gaps.max())
-
-    def smoothed(step: Array) -> tuple[Array, Array]:
-        return _smoothed(laid, jnp.asarray(gaps), apart, step * table.symmetry, number)
-
-    evidence, found = jax.lax.map(smoothed, jnp.asarray(STEPS, jnp.float32))
-    weight = np.asarray(jax.nn.softmax(evidence))
-    mixed = np.einsum("s,stfa->tfa", weight, np.exp(np.asarray(found, np.float64)))
+    laid = log_prob[rows]  # the last row: nothing seen
+    if process == "walk":
+        mixed, step = _walked(laid, gaps, turned, table.symmetry)
+        learned = step
+    else:
+        mixed, std, time = drawn_back(laid, gaps)
+        learned = std / table.symmetry, time
     own = np.empty(table.log_prob.shape)
     seen = rows < len(table)
     own[rows[seen]] = np.log(mixed[seen] + 1e-300)
     own -= np.logaddexp.reduce(own, axis=1, keepdims=True)
-    return AngleTable(table.angles, own, table.symmetry), float(weight @ STEPS)
+    return AngleTable(table.angles, own, table.symmetry), learned
+
+
+def _walked(
+    laid: Float[ndarray, "track step angle"],
+    gaps: Int[ndarray, "track step"],
+    turned: Float[ndarray, " angle"],
+    symmetry: int,
+) -> tuple[Float[ndarray, "track step angle"], float]:
+    """Probabilities of the angles, and the mean step."""
+    apart = jnp.asarray(wrap(jnp.asarray(turned[None] - turned[:, None])), jnp.float32)
+    own, number = jnp.asarray(laid, jnp.float32), int(gaps.max())
+
+    def smoothed(step: Array) -> tuple[Array, Array]:
+        return _smoothed(own, jnp.asarray(gaps), apart, step * symmetry, number)
+
+    evidence, found = jax.lax.map(smoothed, jnp.asarray(STEPS, jnp.float32))
+    weight = np.asarray(jax.nn.softmax(evidence))
+    mixed = np.einsum("s,stfa->tfa", weight, np.exp(np.asarray(found, np.float64)))
+    return mixed, float(weight @ STEPS)
 
 
 def _laid_out(
