@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from jaxrvae.bayes.decoder import LastLayer, last_layer, member_std
     from jaxrvae.bayes.fields import FieldContent, smooth_content
     from jaxrvae.bayes.nuts import sample_posterior
+    from jaxrvae.bayes.refined import RefinedContent, refine
     from jaxrvae.bayes.spatial import NeighbourClasses, pool_classes
     from jaxrvae.bayes.structured import follow_angles, pool_angles
     from jaxrvae.bayes.svi import fit_svi, numpyro_program
@@ -30,6 +31,7 @@ _HOMES = {
     "GroupContent": "content",
     "LastLayer": "decoder",
     "NeighbourClasses": "spatial",
+    "RefinedContent": "refined",
     "TrackContent": "tracks",
     "angle_table": "tables",
     "calibrate": "checks",
@@ -45,6 +47,7 @@ _HOMES = {
     "pool_content": "content",
     "predictive": "checks",
     "prior_predictive": "checks",
+    "refine": "refined",
     "sample_posterior": "nuts",
     "smooth_content": "fields",
     "surprise": "checks",
@@ -58,6 +61,7 @@ __all__ = [
     "GroupContent",
     "LastLayer",
     "NeighbourClasses",
+    "RefinedContent",
     "TrackContent",
     "angle_table",
     "calibrate",
@@ -73,6 +77,7 @@ __all__ = [
     "pool_content",
     "predictive",
     "prior_predictive",
+    "refine",
     "sample_posterior",
     "smooth_content",
     "surprise",
