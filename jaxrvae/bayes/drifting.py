@@ -26,7 +26,7 @@ MOST_MEANS = 48  # of a track
 LEARNED = 600  # patches, of tracks evenly apart, that std and time are learned from
 LEAST_WEIGHT = 1e-2  # of a std and time that is still counted
 LEAST_CELLS = 0.5  # of the grid, that a move spreads over
-FLOOR = -60.0
+FLOOR = -40.0  # of log probabilities of moves
 
 Pair = tuple[int, int]  # places among STDS and TIMES
 
@@ -38,11 +38,11 @@ def drawn_back(
     """Probabilities of the angles; mean std, of the whole turn that they are; and time.
 
     Args:
-        laid: Log probabilities alone, of a whole turn; evenly 0 where nothing is seen.
+        laid: Log likelihoods, of a whole turn, 0 at most; 0 where nothing is seen.
         gaps: Frames since the one before.
     """
     num_angles = laid.shape[-1]
-    seen = jnp.asarray(np.exp(laid - laid.max(-1, keepdims=True)), jnp.float32)
+    seen = jnp.asarray(np.exp(laid), jnp.float32)
     number = int(gaps.max())
     every = int(np.ceil((laid != 0).any(-1).sum() / LEARNED))
     some = slice(None, None, every)

@@ -24,6 +24,7 @@ CONCENTRATIONS = np.geomspace(0.3, 3e3, 25)
 STEPS = np.geomspace(0.003, 2.0, 24)  # radians of a random walk in a frame's time
 MOST_FRAMES = 50  # between two patches of a track: beyond, as if it were so many
 FLOOR = -60.0  # of log probabilities: beyond, a float's digits end
+LEAST_MOVE, LEAST_SEEN = -40.0, -23.0  # so that their products have digits too
 
 
 def pool_angles(table: AngleTable, groups: Any) -> tuple[AngleTable, AngleTable]:
@@ -145,7 +146,8 @@ def follow_angles(
     rows, gaps = _laid_out(track, frame)
     turned = table.angles * table.symmetry
     log_prob = np.concatenate([table.log_prob, np.zeros((1, len(turned)))])
-    laid = log_prob[rows]  # the last row: nothing seen
+    log_prob -= log_prob.max(-1, keepdims=True)
+    laid = np.maximum(log_prob, LEAST_SEEN)[rows]  # the last row: nothing seen
     if process == "walk":
         mixed, step = _walked(laid, gaps, turned, table.symmetry)
         learned = step
@@ -210,19 +212,19 @@ def _smoothed(
     """Log evidence, and the angles' log probabilities, for this size of step."""
     size = jnp.sqrt(jnp.arange(1, number + 1, dtype=jnp.float32)) * step
     logs = jax.vmap(lambda s: wrapped_normal.log_ratio_to_uniform(apart, s))(size)
-    moves = jax.nn.softmax(jnp.maximum(logs, FLOOR), axis=-1)  # (gap, angle, angle)
+    moves = jax.nn.softmax(jnp.maximum(logs, LEAST_MOVE), axis=-1)  # by gap
     seen = jnp.exp(laid)
 
     def forward(alpha: Array, inputs: tuple[Array, Array]) -> tuple[Array, Any]:
         seen, gap = inputs
         ahead = jnp.einsum("ta,tab->tb", alpha, moves[gap - 1]) * seen
-        total = ahead.sum(-1, keepdims=True) + 1e-38
+        total = ahead.sum(-1, keepdims=True) + 1e-30
         return ahead / total, (ahead / total, jnp.log(total[:, 0]))
 
     def backward(beta: Array, inputs: tuple[Array, Array]) -> tuple[Array, Array]:
         seen, gap = inputs
         behind = jnp.einsum("tab,tb->ta", moves[gap - 1], beta * seen)
-        behind /= behind.sum(-1, keepdims=True) + 1e-38
+        behind /= behind.sum(-1, keepdims=True) + 1e-30
         return behind, behind
 
     start = jnp.full((len(laid), laid.shape[-1]), 1 / laid.shape[-1])
@@ -231,7 +233,7 @@ def _smoothed(
     after = both[0][1:], both[1][1:]
     _, betas = jax.lax.scan(backward, jnp.ones_like(start), after, reverse=True)
     betas = jnp.concatenate([betas, jnp.ones_like(start)[None]])
-    found = jnp.log(alphas * betas + 1e-38).swapaxes(0, 1)
+    found = jnp.log(alphas * betas + 1e-30).swapaxes(0, 1)
     return logs.sum(), found - logsumexp(found, axis=-1, keepdims=True)
 
 
