@@ -58,7 +58,7 @@ def refine(
     Args:
         model: A fitted RVAE with the steerable decoder and Gaussian noise.
         num_steps: Each costs a gradient at every sample.
-        num_samples: Of the content, in opposite pairs and the same in all steps; even.
+        num_samples: Of the content, the same ones in all steps.
 
     Source: Kim et al. 2018, arXiv:1802.02550 (semi-amortized inference); Amari 1998,
     Neural Comput. 10, 251 (natural gradients).
@@ -66,8 +66,6 @@ def refine(
     own = given(model, patches, "refine")
     whole("num_steps", num_steps, 1)
     whole("num_samples", num_samples, 2)
-    if num_samples % 2:
-        raise ValueError(f"num_samples must be even; got {num_samples}.")
     size = min(CHUNK, len(own.images))
     found: dict[str, list[ndarray]] = {}
     for rows, images in own.chunks(size):
@@ -113,21 +111,30 @@ def _refined(
         one = jax.checkpoint(lambda normal: explained(mean + jnp.exp(log_std) * normal))
         return jax.lax.map(one, normals).mean(0) + log_std.sum(-1)
 
-    def opposite(key: PRNGKey, number: int) -> Float[Array, "sample batch latent"]:
-        half = jax.random.normal(key, (number // 2, *begin.shape[1:]))
-        return jnp.concatenate([half, -half])
-
-    normals = opposite(climb_key, num_samples)
+    normals = _even_normals(climb_key, (num_samples, *begin.shape[1:]))
+    normals = (normals - normals.mean(0)) / normals.std(0)  # else widths are misjudged
     end = _climbed(lambda posterior: bound(posterior, normals), begin, num_steps)
-    judges = opposite(judge_key, NUM_JUDGES)
+    judges = _even_normals(judge_key, (NUM_JUDGES, *begin.shape[1:]))
     better = bound(end, judges) > bound(begin, judges)
     end = jnp.where(better[:, None], end, begin)
-    others = opposite(tell_key, NUM_JUDGES)
+    others = _even_normals(tell_key, (NUM_JUDGES, *begin.shape[1:]))
     return {
         "content": end[0],
         "content_std": jnp.exp(end[1]),
         "gained": bound(end, others) - bound(begin, others),
     }
+
+
+def _even_normals(
+    key: PRNGKey, shape: tuple[int, int, int]
+) -> Float[Array, "sample batch latent"]:
+    """Normal numbers, one from each of as many equally likely ranges."""
+    order_key, place_key = jax.random.split(key)
+    number = shape[0]
+    ranges = jnp.broadcast_to(jnp.arange(number)[:, None, None], shape)
+    ranges = jax.random.permutation(order_key, ranges, independent=True)
+    place = jax.random.uniform(place_key, shape, minval=1e-3, maxval=1 - 1e-3)
+    return jax.scipy.special.ndtri((ranges + place) / number)
 
 
 def _climbed(

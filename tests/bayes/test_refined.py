@@ -1,9 +1,11 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import stats
 
 import jaxrvae as jr
-from jaxrvae.bayes.refined import _climbed, refine
+from jaxrvae.bayes.refined import _climbed, _even_normals, refine
 
 
 def test_steps_reach_a_normal_posterior():
@@ -25,6 +27,14 @@ def test_steps_reach_a_normal_posterior():
     assert (bound(found) >= bound(begin)).all()
 
 
+def test_even_normals_have_one_in_every_range():
+    found = np.asarray(_even_normals(jax.random.key(0), (64, 50, 2)))
+    ranges = np.sort(np.floor(stats.norm.cdf(found) * 64), axis=0)
+    np.testing.assert_array_equal(ranges[:, 0, 0], np.arange(64))
+    assert abs(found.var(0) - 1).max() < 0.1
+    assert abs(np.mean(found[:, :, 0] * found[:, :, 1])) < 5 / (64 * 50) ** 0.5
+
+
 @pytest.mark.slow
 def test_bounds_rise_and_stay_below_the_evidence(model):
     """Of 50 patches: one chunk and a part of another."""
@@ -43,7 +53,7 @@ def test_bounds_rise_and_stay_below_the_evidence(model):
 
 
 def test_bad_settings(model, glyphs):
-    with pytest.raises(ValueError, match="num_samples must be even; got 3"):
-        refine(model, glyphs.values[:4], num_samples=3)
+    with pytest.raises(ValueError, match="num_samples must be >= 2"):
+        refine(model, glyphs.values[:4], num_samples=1)
     with pytest.raises(ValueError, match="num_steps must be >= 1"):
         refine(model, glyphs.values[:4], num_steps=0)
