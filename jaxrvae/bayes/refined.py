@@ -111,13 +111,13 @@ def _refined(
         one = jax.checkpoint(lambda normal: explained(mean + jnp.exp(log_std) * normal))
         return jax.lax.map(one, normals).mean(0) + log_std.sum(-1)
 
-    normals = _even_normals(climb_key, (num_samples, *begin.shape[1:]))
+    normals = _even_normals(climb_key, num_samples, begin[0])
     normals = (normals - normals.mean(0)) / normals.std(0)  # else widths are misjudged
     end = _climbed(lambda posterior: bound(posterior, normals), begin, num_steps)
-    judges = _even_normals(judge_key, (NUM_JUDGES, *begin.shape[1:]))
+    judges = _even_normals(judge_key, NUM_JUDGES, begin[0])
     better = bound(end, judges) > bound(begin, judges)
     end = jnp.where(better[:, None], end, begin)
-    others = _even_normals(tell_key, (NUM_JUDGES, *begin.shape[1:]))
+    others = _even_normals(tell_key, NUM_JUDGES, begin[0])
     return {
         "content": end[0],
         "content_std": jnp.exp(end[1]),
@@ -126,11 +126,11 @@ def _refined(
 
 
 def _even_normals(
-    key: PRNGKey, shape: tuple[int, int, int]
+    key: PRNGKey, number: int, like: Float[Array, "batch latent"]
 ) -> Float[Array, "sample batch latent"]:
     """Normal numbers, one from each of as many equally likely ranges."""
     order_key, place_key = jax.random.split(key)
-    number = shape[0]
+    shape = (number, *like.shape)
     ranges = jnp.broadcast_to(jnp.arange(number)[:, None, None], shape)
     ranges = jax.random.permutation(order_key, ranges, independent=True)
     place = jax.random.uniform(place_key, shape, minval=1e-3, maxval=1 - 1e-3)
