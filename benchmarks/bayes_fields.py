@@ -1,6 +1,6 @@
 """Contents and angles that patches share: groups, fields, tracks; and refinement.
 
-    python -m benchmarks.bayes_fields
+    python -m benchmarks.bayes_fields    # about ten minutes; written after every seed
 
 Each patch is a perovskite's cell, four columns around one that polarization moves off
 the middle, turned and shifted at random, in noise; the one content number says how far
@@ -42,11 +42,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     add("--out", type=Path, default=RESULTS)
     options = parser.parse_args(argv)
     start = time.perf_counter()
-    found = pd.DataFrame([measured(seed) for seed in options.seeds])
-    print(table(found.to_dict("records")), flush=True)
-    about = facts() | {"minutes": (time.perf_counter() - start) / 60}
     text = (__doc__ or "").partition("\n")[2].strip()
-    path = write(options.out, "bayes_fields", _rows(found), about, text)
+    lines = []
+    for seed in options.seeds:
+        lines.append(measured(seed))
+        about = facts() | {"seeds": ", ".join(str(line["seed"]) for line in lines)}
+        about["minutes"] = (time.perf_counter() - start) / 60
+        rows = _rows(pd.DataFrame(lines))
+        path = write(options.out, "bayes_fields", rows, about, text)
+    print(table(rows), flush=True)
     print(f"Written: {path}", flush=True)
 
 
