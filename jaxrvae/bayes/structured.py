@@ -5,15 +5,16 @@ sums over all that is hidden are exact on the grid (trees and chains), so that n
 has to be tuned or to converge; how strongly patches hold together is learned.
 """
 
-from typing import Any
+from typing import Any, Literal, overload
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import logsumexp
 
-from jaxrvae._checks import DataError
+from jaxrvae._checks import DataError, one_of
 from jaxrvae._typing import Array, Float, Int, ndarray
+from jaxrvae.bayes.drifting import drawn_back
 from jaxrvae.bayes.tables import AngleTable
 from jaxrvae.distributions import von_mises, wrapped_normal
 from jaxrvae.geometry.circle import wrap
@@ -23,6 +24,7 @@ CONCENTRATIONS = np.geomspace(0.3, 3e3, 25)
 STEPS = np.geomspace(0.003, 2.0, 24)  # radians of a random walk in a frame's time
 MOST_FRAMES = 50  # between two patches of a track: beyond, as if it were so many
 FLOOR = -60.0  # of log probabilities: beyond, a float's digits end
+LEAST_MOVE, LEAST_SEEN = -40.0, -23.0  # so that their products have digits too
 
 
 def pool_angles(table: AngleTable, groups: Any) -> tuple[AngleTable, AngleTable]:
@@ -97,48 +99,85 @@ def _pool(
     return found - logsumexp(found, axis=-1, keepdims=True), mean
 
 
+@overload
 def follow_angles(
-    table: AngleTable, track: Any, frame: Any
-) -> tuple[AngleTable, float]:
-    """Angles along tracks: a random walk on the circle, from frame to frame.
+    table: AngleTable, track: Any, frame: Any, process: Literal["walk"] = ...
+) -> tuple[AngleTable, float]: ...
 
-    From one frame to the next that a track is seen in, the angle moves by a wrapped
-    normal whose variance grows with the frames between. The standard deviation of a
-    step is one for all tracks, log-uniform over `STEPS`, and summed over.
+
+@overload
+def follow_angles(
+    table: AngleTable, track: Any, frame: Any, process: Literal["ornstein-uhlenbeck"]
+) -> tuple[AngleTable, tuple[float, float]]: ...
+
+
+def follow_angles(
+    table: AngleTable, track: Any, frame: Any, process: str = "walk"
+) -> tuple[AngleTable, float | tuple[float, float]]:
+    """Angles along tracks: a random walk on the circle, or one that is drawn back.
+
+    From one frame to the next that a track is seen in, a walk's angle moves by a
+    wrapped normal whose variance grows with the frames between. The standard deviation
+    of a step is one for all tracks, log-uniform over `STEPS`, and summed over. By an
+    Ornstein-Uhlenbeck process it is drawn back to the track's own mean, uniform on the
+    circle and summed over; its spread about the mean and the time in which it forgets
+    are one for all tracks, log-uniform over `STDS` and `TIMES` of `drifting`. It costs
+    as much as tens of walks.
 
     Args:
         table: As `angle_table` gives it.
         track, frame: (n,) of every patch; a track has one patch a frame.
+        process: "walk" or "ornstein-uhlenbeck".
 
     Returns:
-        The patches' angles given all of their track; and the mean step, radians.
+        The patches' angles given all of their track; and the walk's mean step,
+        radians, or the standard deviation about tracks' means, radians, and the time
+        in frames.
 
     Raises:
         DataError: If they are not one for each patch, or a track has two in a frame.
 
     Source: Rabiner 1989, Proc. IEEE 77, 257 (forward and backward sums).
     """
+    one_of("process", process, ("walk", "ornstein-uhlenbeck"))
     track, frame = np.asarray(track), np.asarray(frame)
     _one_each("track", track, len(table))
     _one_each("frame", frame, len(table))
     rows, gaps = _laid_out(track, frame)
     turned = table.angles * table.symmetry
-    apart = jnp.asarray(wrap(jnp.asarray(turned[None] - turned[:, None])), jnp.float32)
     log_prob = np.concatenate([table.log_prob, np.zeros((1, len(turned)))])
-    laid = jnp.asarray(log_prob[rows], jnp.float32)  # the last row: nothing seen
-    number = int(gaps.max())
-
-    def smoothed(step: Array) -> tuple[Array, Array]:
-        return _smoothed(laid, jnp.asarray(gaps), apart, step * table.symmetry, number)
-
-    evidence, found = jax.lax.map(smoothed, jnp.asarray(STEPS, jnp.float32))
-    weight = np.asarray(jax.nn.softmax(evidence))
-    mixed = np.einsum("s,stfa->tfa", weight, np.exp(np.asarray(found, np.float64)))
+    log_prob -= log_prob.max(-1, keepdims=True)
+    laid = np.maximum(log_prob, LEAST_SEEN)[rows]  # the last row: nothing seen
+    if process == "walk":
+        mixed, step = _walked(laid, gaps, turned, table.symmetry)
+        learned = step
+    else:
+        mixed, std, time = drawn_back(laid, gaps)
+        learned = std / table.symmetry, time
     own = np.empty(table.log_prob.shape)
     seen = rows < len(table)
     own[rows[seen]] = np.log(mixed[seen] + 1e-300)
     own -= np.logaddexp.reduce(own, axis=1, keepdims=True)
-    return AngleTable(table.angles, own, table.symmetry), float(weight @ STEPS)
+    return AngleTable(table.angles, own, table.symmetry), learned
+
+
+def _walked(
+    laid: Float[ndarray, "track step angle"],
+    gaps: Int[ndarray, "track step"],
+    turned: Float[ndarray, " angle"],
+    symmetry: int,
+) -> tuple[Float[ndarray, "track step angle"], float]:
+    """Probabilities of the angles, and the mean step."""
+    apart = jnp.asarray(wrap(jnp.asarray(turned[None] - turned[:, None])), jnp.float32)
+    own, number = jnp.asarray(laid, jnp.float32), int(gaps.max())
+
+    def smoothed(step: Array) -> tuple[Array, Array]:
+        return _smoothed(own, jnp.asarray(gaps), apart, step * symmetry, number)
+
+    evidence, found = jax.lax.map(smoothed, jnp.asarray(STEPS, jnp.float32))
+    weight = np.asarray(jax.nn.softmax(evidence))
+    mixed = np.einsum("s,stfa->tfa", weight, np.exp(np.asarray(found, np.float64)))
+    return mixed, float(weight @ STEPS)
 
 
 def _laid_out(
@@ -173,19 +212,19 @@ def _smoothed(
     """Log evidence, and the angles' log probabilities, for this size of step."""
     size = jnp.sqrt(jnp.arange(1, number + 1, dtype=jnp.float32)) * step
     logs = jax.vmap(lambda s: wrapped_normal.log_ratio_to_uniform(apart, s))(size)
-    moves = jax.nn.softmax(jnp.maximum(logs, FLOOR), axis=-1)  # (gap, angle, angle)
+    moves = jax.nn.softmax(jnp.maximum(logs, LEAST_MOVE), axis=-1)  # by gap
     seen = jnp.exp(laid)
 
     def forward(alpha: Array, inputs: tuple[Array, Array]) -> tuple[Array, Any]:
         seen, gap = inputs
         ahead = jnp.einsum("ta,tab->tb", alpha, moves[gap - 1]) * seen
-        total = ahead.sum(-1, keepdims=True) + 1e-38
+        total = ahead.sum(-1, keepdims=True) + 1e-30
         return ahead / total, (ahead / total, jnp.log(total[:, 0]))
 
     def backward(beta: Array, inputs: tuple[Array, Array]) -> tuple[Array, Array]:
         seen, gap = inputs
         behind = jnp.einsum("tab,tb->ta", moves[gap - 1], beta * seen)
-        behind /= behind.sum(-1, keepdims=True) + 1e-38
+        behind /= behind.sum(-1, keepdims=True) + 1e-30
         return behind, behind
 
     start = jnp.full((len(laid), laid.shape[-1]), 1 / laid.shape[-1])
@@ -194,7 +233,7 @@ def _smoothed(
     after = both[0][1:], both[1][1:]
     _, betas = jax.lax.scan(backward, jnp.ones_like(start), after, reverse=True)
     betas = jnp.concatenate([betas, jnp.ones_like(start)[None]])
-    found = jnp.log(alphas * betas + 1e-38).swapaxes(0, 1)
+    found = jnp.log(alphas * betas + 1e-30).swapaxes(0, 1)
     return logs.sum(), found - logsumexp(found, axis=-1, keepdims=True)
 
 

@@ -122,6 +122,21 @@ def test_following_is_the_sum_over_all_walks(monkeypatch):
     np.testing.assert_allclose(smooth.prob, expected, atol=2e-5)
 
 
+def test_a_sure_patch_that_no_step_leads_to_spoils_nothing():
+    """Sums that a float has no digits for were not numbers."""
+    rng = np.random.default_rng(7)
+    truth = np.tile(0.002 * np.arange(12.0), 4)
+    angles = truth.copy()
+    angles[[5, 30]] += np.pi
+    table, _ = seen(angles, 0.04, rng)
+    table = AngleTable(ANGLES, np.maximum(table.log_prob, -300.0))
+    track, frame = np.divmod(np.arange(48), 12)
+    smooth, _ = follow_angles(table, track, frame)
+    assert np.isfinite(smooth.log_prob).all()
+    others = np.delete(np.arange(48), [5, 30])
+    assert rms(smooth.angle[others], truth[others]) < 0.04
+
+
 def test_bad_labels():
     rng = np.random.default_rng(6)
     table, _ = seen(np.zeros(4), 0.3, rng)
