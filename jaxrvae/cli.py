@@ -341,8 +341,9 @@ def _bench(options: argparse.Namespace) -> int:
     from pathlib import Path
 
     root = Path(__file__).parents[1]
-    scripts = sorted((root / "benchmarks").glob("[!_]*.py"))
-    here = [script.stem for script in scripts]
+    scripts = [*(root / "benchmarks").glob("[!_]*.py")]
+    scripts += [main.parent for main in (root / "benchmarks").glob("*/__main__.py")]
+    here = sorted(script.stem for script in scripts)
     if not here:
         raise RunError(
             f"{root}: expected the folder benchmarks, which a checkout of the project"

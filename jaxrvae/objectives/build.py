@@ -24,7 +24,8 @@ def make_loss(
 ) -> Any:
     """(params, features of a batch, progress, key, knobs) to (minus the bound, parts).
 
-    Knobs are what members of one program differ in: `beta` and `angle_prior`, or none.
+    Knobs are what members of one program differ in: any of `beta`, and `angle_loc` with
+    `angle_concentration`.
 
     Args:
         expanded: Whether the features are; if not, they are at every step.
@@ -59,8 +60,11 @@ def turned(aim: Aim, knobs: dict[str, Any]) -> Aim:
     """The aim of the member that has these knobs."""
     if "beta" in knobs:
         aim = dataclasses.replace(aim, beta=knobs["beta"])
-    if "angle_prior" in knobs:
-        aim = dataclasses.replace(aim, angle_prior=_both(knobs["angle_prior"]))
+    if "angle_loc" in knobs:
+        numbers = {"loc": knobs["angle_loc"]}
+        numbers["concentration"] = knobs["angle_concentration"]
+        prior = dataclasses.replace(aim.angle_prior[1], **numbers)
+        aim = dataclasses.replace(aim, angle_prior=_both(prior))
     return aim
 
 

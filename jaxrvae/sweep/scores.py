@@ -3,7 +3,9 @@
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
+from jaxrvae._typing import Float, Int, ndarray
 from jaxrvae.analysis.scores import angle_errors, cluster_accuracy, mixture_accuracy
 from jaxrvae.data.containers import Latents, Patches
 from jaxrvae.estimator import RVAE
@@ -57,9 +59,21 @@ def with_worst(found: dict[str, float]) -> dict[str, float]:
 
 def angle_scores(latents: Latents, test: Patches) -> dict[str, float]:
     """R and the median error in degrees, of every class that has an angle."""
-    truth = test.truth
-    assert truth is not None
-    names, found = test.metadata.get("shapes"), {}
+    assert test.truth is not None
+    names = test.metadata.get("shapes")
+    return angle_truth_scores(latents.angle, test.truth, names)
+
+
+def angle_truth_scores(
+    found: Float[ndarray, " n"], truth: pd.DataFrame, names: Any = None
+) -> dict[str, float]:
+    """The same of angles (radians) by any program.
+
+    Args:
+        truth: `shape`, `angle` and, if wanted, `symmetry` and `name`.
+        names: Of the shapes, by their numbers.
+    """
+    scores: dict[str, float] = {}
     order = np.ones(len(truth), int)
     if "symmetry" in truth:
         order = truth["symmetry"].to_numpy()
@@ -70,38 +84,46 @@ def angle_scores(latents: Latents, test: Patches) -> dict[str, float]:
             continue
         name = own if names is None else names[own]
         name = truth["name"].to_numpy()[here][0] if "name" in truth else name
-        length, errors = angle_errors(
-            latents.angle[here], angle[here], int(order[here][0])
-        )
-        found[f"R, {name}"] = length
+        length, errors = angle_errors(found[here], angle[here], int(order[here][0]))
+        scores[f"R, {name}"] = length
         median = float(np.degrees(np.median(np.abs(errors))))
-        found[f"median angle error, {name}, degrees"] = median
-    return found
+        scores[f"median angle error, {name}, degrees"] = median
+    return scores
 
 
 def class_scores(
     known: Latents, latents: Latents, train: Patches, test: Patches, named: bool
-) -> dict[str, Any]:
+) -> dict[str, float]:
     """Accuracies: a mixture and k-NN on the content, and the model's own classes.
 
     Args:
         named: Whether the model's classes were told by labels; else they are matched.
     """
-    from sklearn.neighbors import KNeighborsClassifier
-
     assert train.truth is not None
     assert test.truth is not None
     taught, truth = train.truth["shape"].to_numpy(), test.truth["shape"].to_numpy()
     own = latents.class_probabilities
-    found = {}
-    if len(np.unique(truth)) > 1:
-        neighbors = KNeighborsClassifier(min(NEIGHBORS, len(taught)))
-        neighbors.fit(known.content, taught)
-        nearest = neighbors.predict(latents.content)
-        found["GMM accuracy"] = mixture_accuracy(known.content, latents.content, truth)
-        found["k-NN accuracy"] = float((nearest == truth).mean())
+    found = content_scores(known.content, taught, latents.content, truth)
     if own.shape[1] > 1:
         chosen = own.argmax(1)
         share = (chosen == truth).mean() if named else cluster_accuracy(chosen, truth)
         found["accuracy of its classes"] = float(share)
     return found
+
+
+def content_scores(
+    known: Float[ndarray, "m latent"],
+    taught: Int[ndarray, " m"],
+    content: Float[ndarray, "n latent"],
+    truth: Int[ndarray, " n"],
+) -> dict[str, float]:
+    """How well classes are told from content: a mixture, and k-NN."""
+    from sklearn.neighbors import KNeighborsClassifier
+
+    if len(np.unique(truth)) < 2:
+        return {}
+    neighbors = KNeighborsClassifier(min(NEIGHBORS, len(taught))).fit(known, taught)
+    return {
+        "GMM accuracy": mixture_accuracy(known, content, truth),
+        "k-NN accuracy": float((neighbors.predict(content) == truth).mean()),
+    }

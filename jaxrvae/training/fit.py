@@ -203,7 +203,9 @@ def _knobs(members: list[Settings], tolerant: bool) -> dict[str, Any] | None:
         found["beta"] = np.array([one.objective.beta for one in members], np.float32)
     if any(one.model.angle_prior != first.model.angle_prior for one in members):
         priors = [angle_prior(one.model.angle_prior) for one in members]
-        found["angle_prior"] = jax.tree.map(lambda *own: jnp.stack(own), *priors)
+        found["angle_loc"] = jnp.stack([prior.loc for prior in priors])
+        concentrations = [prior.concentration for prior in priors]
+        found["angle_concentration"] = jnp.stack(concentrations)
     if not found and not tolerant:
         return None
     return {"seed": np.array([one.training.seed for one in members])} | found
