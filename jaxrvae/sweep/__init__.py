@@ -1,0 +1,1 @@
+"""Many configurations of one experiment, trained, scored and compared."""
