@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from jaxrvae.sweep.factors import lower_is_better, metric_label, short_names, show
+from jaxrvae.sweep.summary import SURE
 from jaxrvae.sweep.wide import wrapped
 from jaxrvae.viz import style
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 BETTER, WORSE, UNSURE = "#0072B2", "#D55E00", "#767d84"  # Okabe & Ito 2008, grey
-SURE = 0.05  # corrected p under which a difference is drawn filled
 MOST_EFFECTS = 24  # rows of a panel
 PANELS = 3  # side by side
 
@@ -25,8 +25,8 @@ def draw_effects(
 ) -> "Figure":
     """Differences to the baseline with their intervals, one panel a metric.
 
-    Filled where the corrected paired t-test is sure of it, blue to the better and
-    orange to the worse. Beyond 24 comparisons, those that are surest are drawn.
+    Filled where it is beyond chance (paired t-test, corrected), blue to the better and
+    orange to the worse. Of more than 24 comparisons, those least like chance are drawn.
 
     Args:
         found: What `effects` gives, of one metric or more.
@@ -65,9 +65,12 @@ def _effect_rows(found: pd.DataFrame) -> list[tuple[str, str]]:
     every = list(dict.fromkeys(keys))
     if len(every) <= MOST_EFFECTS:
         return every
-    size = np.abs(found["difference"]) / (found["std"] / np.sqrt(found["num_seeds"]))
-    best = pd.Series(size.fillna(0).to_numpy(), index=pd.MultiIndex.from_tuples(keys))
-    kept = set(best.groupby(level=[0, 1]).max().nlargest(MOST_EFFECTS).index)
+    difference, std, num = found[["difference", "std", "num_seeds"]].to_numpy(float).T
+    size = np.abs(difference) * np.sqrt(num) / np.where(std > 0, std, np.inf)
+    best: dict[tuple[str, str], float] = {}
+    for key, own in zip(keys, np.nan_to_num(size).tolist(), strict=True):
+        best[key] = max(best.get(key, 0.0), own)
+    kept = set(sorted(every, key=lambda key: -best[key])[:MOST_EFFECTS])
     return [key for key in every if key in kept]
 
 
@@ -117,7 +120,8 @@ def _effect_panel(
     axis: "Axes", own: pd.DataFrame, metric: str, every: Sequence[tuple[str, str]]
 ) -> None:
     axis.axvline(0, color=style.INK, lw=0.9, zorder=0)
-    for place, (_, row) in zip(_effect_places(every), own.iterrows(), strict=True):
+    rows: Any = own.to_dict("records")
+    for place, row in zip(_effect_places(every), rows, strict=True):
         sure = row["p_t_holm"] < SURE
         color = UNSURE if not sure else BETTER if row["better"] else WORSE
         axis.plot([row["low"], row["high"]], [place] * 2, color=color, lw=1.8)
@@ -130,7 +134,7 @@ def _effect_panel(
     axis.set_xlabel(
         "← better   difference" if left else "difference   better →", fontsize=8
     )
-    axis.locator_params(axis="x", nbins=4)
+    axis.locator_params(axis="x", nbins=5, steps=[1, 2, 5, 10])
     axis.tick_params(axis="x", labelsize=8)
     axis.grid(axis="x", color="#e6e9ec", lw=0.6)
     axis.set_axisbelow(True)
@@ -151,7 +155,7 @@ def _effect_legend() -> list[Any]:
     kinds = [
         ("better (corrected p < 0.05)", "o", BETTER, BETTER),
         ("worse (corrected p < 0.05)", "o", WORSE, WORSE),
-        ("not sure", "o", UNSURE, "white"),
+        ("not beyond chance", "o", UNSURE, "white"),
         ("too few seeds to test", "s", UNSURE, "white"),
     ]
     return [

@@ -79,7 +79,7 @@ class Parts:
         """`setting`, `seed` and the finite `value` of each; repeats are averaged."""
         value = self.values[name].to_numpy()
         kept = np.isfinite(value)
-        rows = pd.DataFrame(
+        rows: Any = pd.DataFrame(
             {
                 "setting": self.setting[kept],
                 "seed": self.seed[kept],
@@ -210,7 +210,7 @@ def baseline_setting(parts: Parts, baseline: Mapping[str, Any] | None = None) ->
     return int(np.lexsort((-points, -score, ~allowed))[0])
 
 
-def plain(column: pd.Series) -> pd.Series:
+def plain(column: Any) -> pd.Series:
     """Values that can be told apart and hashed: lists as JSON, absent ones as None."""
     if column.dtype != object:
         return column
@@ -221,7 +221,7 @@ def plain(column: pd.Series) -> pd.Series:
     return pd.Series(values, index=column.index, dtype=object)
 
 
-def show(value: Any) -> str:
+def show(value: Any, figures: int = 6) -> str:
     """A setting's value, short.
 
     >>> show(0.30000000000000004), show(None), show(float("nan")), show("spatial")
@@ -230,7 +230,7 @@ def show(value: Any) -> str:
     if value is None or value is pd.NA or value != value:
         return "none"
     if isinstance(value, float | np.floating):
-        return f"{value:.6g}"
+        return f"{value:.{figures}g}"
     return str(value)
 
 
@@ -256,7 +256,7 @@ def short_names(names: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def ordered(values: pd.Series) -> list[Any]:
+def ordered(values: Any) -> list[Any]:
     """The distinct values: numbers by size, others as they come, absent ones last."""
     known = [value for value in values.drop_duplicates() if show(value) != "none"]
     if all(isinstance(v, int | float | np.number) for v in known):
@@ -277,7 +277,7 @@ def _values(table: pd.DataFrame) -> pd.DataFrame:
         for name in [*columns, *(own for own in COSTS if own in table)]
     }
     values = pd.DataFrame(found).astype(float)
-    finite = np.isfinite(values.to_numpy()).any(0)
+    finite: Any = np.isfinite(values.to_numpy()).any(0)
     if not finite[: len(columns)].any():
         raise ValueError(
             f"none of the {len(table)} points has a metric with a value. See why they"
@@ -286,7 +286,7 @@ def _values(table: pd.DataFrame) -> pd.DataFrame:
     return values.loc[:, finite].reset_index(drop=True)
 
 
-def _codes(column: pd.Series) -> np.ndarray:
+def _codes(column: Any) -> np.ndarray:
     """Whole numbers for the distinct values, by first appearance."""
     return pd.factorize(column, use_na_sentinel=False)[0]
 
@@ -311,13 +311,17 @@ def _seeds(
     table: pd.DataFrame, config: Mapping[str, pd.Series], moving: Sequence[str]
 ) -> np.ndarray:
     """Of every point; where no setting says it, the table's own column, or 0."""
+    column: Any
     if moving:
         column = config[moving[0]]
+    elif SEEDS[0] in config:
+        column = config[SEEDS[0]]
     elif "seed" in table:
         column = table["seed"]
     else:
         return np.zeros(len(table), int)
-    return pd.to_numeric(column, errors="coerce").fillna(-1).to_numpy(int)
+    numbers: Any = pd.to_numeric(column, errors="coerce")
+    return numbers.fillna(-1).to_numpy(int)
 
 
 def _plain(value: Any) -> Any:

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from jaxrvae._typing import Bool, Float, ndarray
+from jaxrvae.sweep.effect_figure import draw_effects
 from jaxrvae.sweep.factors import (
     lower_is_better,
     metric_label,
@@ -15,6 +16,7 @@ from jaxrvae.sweep.factors import (
     short_names,
     show,
 )
+from jaxrvae.sweep.parallel_figure import draw_parallel
 from jaxrvae.sweep.wide import setting_words, wide, wrapped
 from jaxrvae.viz import style
 
@@ -22,8 +24,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-FRONT = "#0072B2"  # Okabe & Ito 2008
-MOST_NAMED = 8  # settings of the front that are told by name
+__all__ = ["draw_effects", "draw_grid", "draw_parallel", "draw_pareto", "pareto_front"]
+
+FRONT, LINE = "#0072B2", "#56B4E9"  # Okabe & Ito 2008
+MOST_NAMED = 6  # settings of the front that are told by name
+MOST_LINES = 3  # of such a name
 MOST_CELLS = 144  # of a heat map, that are written into
 MANY_DOTS = 500  # beyond, dots are drawn as an image
 
@@ -34,7 +39,10 @@ def draw_pareto(
     cost: str = "seconds",
     ax: "Axes | None" = None,
 ) -> "Figure":
-    """Settings by cost and quality, means over seeds; the front's are numbered.
+    """Settings by cost and quality, means over seeds; the front is marked.
+
+    Of the front, at most 6 settings that stand apart are numbered, with the quality's
+    95 % interval, and named beside the axes.
 
     Args:
         summary: What `summarize` gives, of both metrics.
@@ -44,24 +52,21 @@ def draw_pareto(
     """
     settings, mean = wide(summary, (quality, cost))
     x, y = mean[cost].to_numpy(), mean[quality].to_numpy()
-    front = np.flatnonzero(pareto_front(x, y, lower_is_better(quality)))
+    lower = lower_is_better(quality)
+    front = np.flatnonzero(pareto_front(x, y, lower))
     front = front[np.argsort(x[front])]
     with style.styled():
-        axis = style.new_figure(7.2, 3.9)[1][0, 0] if ax is None else ax
-        axis.scatter(
-            x, y, s=16 if len(x) <= MANY_DOTS else 5, color="#b4bac0", lw=0,
-            rasterized=len(x) > MANY_DOTS, label="other settings", zorder=1,
-        )  # fmt: skip
-        _draw_front(axis, summary, quality, x, y, front)
-        positive = x[np.isfinite(x)]
-        if len(positive) and 0 < positive.min() * 10 < positive.max():
+        axis = style.new_figure(8.0, 4.0)[1][0, 0] if ax is None else ax
+        known = x[np.isfinite(x)]
+        if len(known) and 0 < known.min() * 10 < known.max():
             axis.set_xscale("log")
-        axis.set_xlabel(metric_label(cost) + ", less is better")
-        more = "less" if lower_is_better(quality) else "more"
-        axis.set_ylabel(wrapped(f"{metric_label(quality)}, {more} is better", 42))
+        _draw_dots(axis, x, y, front)
+        named = _apart(axis, x[front], y[front])
+        _name_front(axis, summary, quality, settings, x, y, front[named])
+        axis.set_xlabel(metric_label(cost) + ", lower is better")
+        words = f"{metric_label(quality)}, {'lower' if lower else 'higher'} is better"
+        axis.set_ylabel(wrapped(words, 42))
         axis.set_title("Quality against cost, means over seeds")
-        axis.margins(0.07)
-        _name_front(axis, settings, front)
         return axis.figure  # type: ignore[return-value]
 
 
@@ -85,7 +90,7 @@ def draw_grid(summary: pd.DataFrame, metric: str, ax: "Axes | None" = None) -> "
         )
     groups = sorted(groups, key=lambda g: settings[g[0]].nunique(dropna=False))
     values = [_group_values(settings, group) for group in groups]
-    own = summary[summary["metric"] == metric]
+    own: Any = summary[summary["metric"] == metric]
     mean = _as_grid(settings, groups, values, own["mean"].to_numpy())
     worst = _as_grid(settings, groups, values, own["worst"].to_numpy())
     rows, columns = mean.shape
@@ -128,44 +133,87 @@ def pareto_front(
     return front
 
 
-def _draw_front(
+def _draw_dots(axis: "Axes", x: np.ndarray, y: np.ndarray, front: np.ndarray) -> None:
+    many = len(x) > MANY_DOTS
+    axis.scatter(
+        x, y, s=5 if many else 16, color="#b4bac0", lw=0, rasterized=many,
+        label="other settings", zorder=1,
+    )  # fmt: skip
+    axis.plot(
+        x[front], y[front], color=LINE, lw=1.4, drawstyle="steps-post", zorder=2
+    )  # fmt: skip
+    axis.plot(
+        x[front], y[front], "o", color=FRONT, ms=4 if many else 5, zorder=4,
+        label="front: none is both cheaper and better",
+    )  # fmt: skip
+    axis.margins(0.08)
+
+
+def _apart(axis: "Axes", x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """The front's dots that can be numbered without overlap, the best among them."""
+    if not len(x):
+        return np.zeros(0, int)
+    axis.autoscale_view()
+    spots = axis.transAxes.inverted().transform(
+        axis.transData.transform(np.column_stack([x, y]))
+    )
+    kept: list[int] = []
+    for own in [len(x) - 1, *range(len(x) - 1)]:
+        gaps = np.abs(spots[kept] - spots[own]) / [0.05, 0.1]
+        if (gaps.max(1) >= 1).all():
+            kept.append(own)
+    kept.sort()
+    some = np.linspace(0, len(kept) - 1, min(len(kept), MOST_NAMED)).round()
+    return np.array(kept)[np.unique(some.astype(int))]
+
+
+def _name_front(
     axis: "Axes",
     summary: pd.DataFrame,
     quality: str,
+    settings: pd.DataFrame,
     x: np.ndarray,
     y: np.ndarray,
-    front: np.ndarray,
+    named: np.ndarray,
 ) -> None:
-    own = summary[summary["metric"] == quality]
-    ends = own[["low", "high"]].to_numpy()[front]
-    axis.vlines(x[front], ends[:, 0], ends[:, 1], color=FRONT, lw=1.2, zorder=2)
-    axis.plot(
-        x[front], y[front], "-o", color=FRONT, lw=1.2, ms=5, zorder=3,
-        drawstyle="steps-post", label="front, with 95 % interval",
-    )  # fmt: skip
-
-
-def _name_front(axis: "Axes", settings: pd.DataFrame, front: np.ndarray) -> None:
-    """Numbers at the front's first dots, and beside the axes what they stand for."""
+    """Intervals and numbers of these settings, and what the numbers stand for."""
     from matplotlib.lines import Line2D
 
-    handles = axis.get_legend_handles_labels()[0]
-    place = np.unique(
-        np.linspace(0, len(front) - 1, min(len(front), MOST_NAMED)).round().astype(int)
-    )
-    line = axis.lines[-1]
-    x, y = np.asarray(line.get_xdata()), np.asarray(line.get_ydata())
-    for number, own in enumerate(place.tolist(), 1):
-        axis.annotate(
-            str(number), (float(x[own]), float(y[own])), (4, 4),
-            textcoords="offset points", fontsize=8, fontweight="bold", color=FRONT,
+    own: Any = summary[summary["metric"] == quality]
+    low, high = own[["low", "high"]].to_numpy()[named].T
+    if np.isfinite(low).any():
+        axis.vlines(
+            x[named], low, high, color=FRONT, lw=1.0, zorder=3,
+            label="95 % interval over seeds",
         )  # fmt: skip
-        words = wrapped(setting_words(settings, int(front[own])), 36)
-        handles.append(Line2D([], [], ls="", label=f"{number}: {words}"))
-    axis.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.01, 1.0))
+    handles = axis.get_legend_handles_labels()[0]
+    for number, row in enumerate(named.tolist(), 1):
+        axis.annotate(
+            str(number), (float(x[row]), float(y[row])), (4, 4),
+            textcoords="offset points", fontsize=8, fontweight="bold", color=FRONT,
+            zorder=5,
+        )  # fmt: skip
+    for words in _named_words(settings, named):
+        lines = wrapped(words, 46).split("\n")
+        lines = [*lines[: MOST_LINES - 1], "…"] if len(lines) > MOST_LINES else lines
+        handles.append(Line2D([], [], ls="", label="\n".join(lines)))
+    axis.legend(
+        handles=handles, loc="upper left", bbox_to_anchor=(1.01, 1.02), fontsize=7.5
+    )
 
 
-def _group_values(settings: pd.DataFrame, group: Sequence[str]) -> list[str]:
+def _named_words(settings: Any, named: np.ndarray) -> list[str]:
+    """A line for each, of what differs between them, and one of what does not."""
+    few = settings.iloc[named].reset_index(drop=True)
+    same = [name for name in few if few[name].map(show).nunique() == 1]
+    apart = few.drop(columns=same)
+    if not len(apart.columns) or len(few) == 1:
+        return [f"{i + 1}: {setting_words(few, i, 3)}" for i in range(len(few))]
+    words = [f"{i + 1}: {setting_words(apart, i, 3)}" for i in range(len(few))]
+    return words + ([f"all: {setting_words(few[same], 0, 3)}"] if same else [])
+
+
+def _group_values(settings: Any, group: Sequence[str]) -> list[str]:
     """The group's values in words, in order."""
     words = _row_words(settings, group)
     first = [show(value) for value in settings[group[0]]]
@@ -207,12 +255,18 @@ def _write_cells(axis: "Axes", image: Any, mean: np.ndarray, worst: np.ndarray) 
         red, green, blue, _ = image.cmap(image.norm(value))
         dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.5
         color = "white" if dark else style.INK
-        for text, level, size in (
-            (f"{value:.{digits}f}", "bottom", 8.5),
-            (f"[{worst[row, column]:.{digits}f}]", "top", 7),
+        for text, level, size, gap in (
+            (f"{value:.{digits}f}", "bottom", 8.5, -0.03),
+            (f"[{worst[row, column]:.{digits}f}]", "top", 7, 0.03),
         ):
             axis.text(
-                column, row, text, ha="center", va=level, fontsize=size, color=color
+                column,
+                row + gap,
+                text,
+                ha="center",
+                va=level,
+                fontsize=size,
+                color=color,
             )  # type: ignore[arg-type]
 
 

@@ -28,7 +28,7 @@ MOST_TICKS = 12
 MOST_AXES = 10
 MANY_LINES = 60  # beyond, lines are drawn as an image
 SPREAD = 0.035  # of lines that share a value, over the axis's height
-WIDE_RANGE = 100  # the largest over the smallest, beyond which a scale is logarithmic
+WIDE_RANGE = 20  # the largest over the smallest, beyond which a scale is logarithmic
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,7 +85,8 @@ def draw_parallel(
 
 def mean_is_complete(summary: pd.DataFrame, metrics: Sequence[str]) -> np.ndarray:
     """Which settings have all of the metrics."""
-    return np.isfinite(wide(summary, metrics)[1].to_numpy()).all(1)
+    mean: Any = wide(summary, metrics)[1].to_numpy()
+    return np.isfinite(mean).all(1)
 
 
 def _drawn(mean: pd.DataFrame, first: str) -> np.ndarray:
@@ -106,12 +107,15 @@ def _factor_axes(settings: pd.DataFrame, most: int) -> list[Coordinate]:
     groups = sorted(groups, key=lambda g: settings[g[0]].nunique(dropna=False))[:most]
     short = short_names([str(name) for name in settings])
     return [
-        _factor_axis(settings[group[0]], " + ".join(short[name] for name in group))
+        _factor_axis(settings, group, " + ".join(short[name] for name in group))
         for group in groups
     ]
 
 
-def _factor_axis(column: pd.Series, label: str) -> Coordinate:
+def _factor_axis(
+    settings: pd.DataFrame, group: Sequence[str], label: str
+) -> Coordinate:
+    column: Any = settings[group[0]]
     values = ordered(column)
     numeric = all(
         isinstance(value, int | float | np.number) and not isinstance(value, bool)
@@ -119,8 +123,11 @@ def _factor_axis(column: pd.Series, label: str) -> Coordinate:
     )
     if numeric and len(values) > MOST_VALUES:
         return _scaled(column.to_numpy(float), label, False)
-    words = [show(value) for value in values]
-    at = np.array([words.index(show(value)) for value in column])
+    first = [show(value) for value in column]
+    known = [show(value) for value in values]
+    at = np.array([known.index(value) for value in first])
+    rows = [first.index(value) for value in known]
+    words = [" + ".join(show(settings[n].iloc[row]) for n in group) for row in rows]
     last = max(len(words) - 1, 1)
     height = (at / last if len(words) > 1 else at + 0.5) + _apart(at)
     step = -(-len(words) // MOST_TICKS)
@@ -195,11 +202,16 @@ def _draw_lines(
         bar.ax.invert_yaxis()
 
 
+def _tick(words: str) -> str:
+    words = words.replace("-", "−") if words[1:2].isdigit() else words
+    return words if len(words) < 18 else words[:16] + "…"
+
+
 def _draw_axis(axis: "Axes", place: int, one: Coordinate) -> None:
     axis.vlines(place, 0, 1, color=style.INK, lw=1.0, zorder=2)
     for height, words in one.ticks:
         axis.text(
-            place + 0.04, height, words if len(words) < 18 else words[:16] + "…",
+            place + 0.04, height, _tick(words),
             fontsize=7.5, va="center", zorder=3,
             bbox={"boxstyle": "round,pad=0.1", "fc": "white", "ec": "none",
                   "alpha": 0.8},

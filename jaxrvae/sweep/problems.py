@@ -89,7 +89,9 @@ def _mixed(table: pd.DataFrame) -> list[str]:
             if name == "device":
                 text += " Times and memory are not comparable between them."
             found.append(text)
-        if name == "commit" and any(own.endswith("+") for own in counts.index):
+        if name == "commit" and any(
+            own.endswith("+") for own in map(str, counts.index)
+        ):
             found.append("Some commits had changes that are not recorded (marked +).")
     return found
 
@@ -104,14 +106,15 @@ def _repeated(table: pd.DataFrame, parts: Parts) -> list[str]:
             " averaged."
         )
     if "attempts" in table:
-        again = int((pd.to_numeric(table["attempts"], errors="coerce") > 1).sum())
+        attempts: Any = pd.to_numeric(table["attempts"], errors="coerce")
+        again = int((attempts > 1).sum())
         if again:
             found.append(f"{counted(again, 'point')} took more than one attempt.")
     return found
 
 
 def _few_seeds(summary: pd.DataFrame) -> list[str]:
-    most = int(summary["num_seeds"].max())
+    most = int(summary["num_seeds"].to_numpy().max())
     if most >= FEWEST:
         return []
     text = f"No setting has more than {counted(most, 'seed')}: "

@@ -21,6 +21,7 @@ from jaxrvae.sweep.factors import (
 
 LEVEL = 0.95  # of every interval
 FEWEST = 5  # seeds that a test needs
+SURE = 0.05  # corrected p under which a difference counts as beyond chance
 MOST_EXACT = 60  # seeds: beyond, the signed rank's distribution is taken as normal
 EFFECT_COLUMNS = (
     "metric", "factor", "value", "baseline", "num_seeds", "unpaired", "difference",
@@ -80,8 +81,9 @@ def effects(
         `difference` (to the baseline, mean), `std`, `low`, `high` (95 %), `better`
         (whether the mean moved to the better), `p_t` (paired t), `p_wilcoxon` (signed
         rank, exact to 60 seeds), both also after Holm's correction over all rows, and
-        `note`: "too few seeds" under 5, which are not tested. In `attrs`: `baseline`,
-        its values, and `left_out`, how many settings differ in several factors.
+        `note`: "too few seeds" under 5, which are not tested, or "no pairs". In
+        `attrs`: `baseline`, its values, and `left_out`, how many settings differ in
+        several factors.
 
     Raises:
         ValueError: Unknown metrics, factors or values.
@@ -94,9 +96,9 @@ def effects(
     rows = pd.concat(found, ignore_index=True)
     for name in ("p_t", "p_wilcoxon"):
         rows[f"{name}_holm"] = holm(rows[name].to_numpy(float))
-    rows = rows[list(EFFECT_COLUMNS)]
+    rows = rows.reindex(columns=list(EFFECT_COLUMNS))
     rows.attrs = {
-        "baseline": parts.settings.loc[base].to_dict(),
+        "baseline": {name: parts.settings.at[base, name] for name in parts.factors},
         "left_out": int((changed.sum(1) > 1).sum()),
     }
     return rows
@@ -139,7 +141,7 @@ def paired_tests(
             "high": high,
             "p_t": np.where(enough, _t_test_p(mean, std, num), np.nan),
             "p_wilcoxon": np.asarray(rank, float),
-            "note": np.where(enough, "", "too few seeds").astype(object),
+            "note": np.select([num == 0, ~enough], ["no pairs", "too few seeds"], ""),
         }
     )
 
@@ -179,6 +181,12 @@ def holm(p: Float[ndarray, " test"]) -> Float[ndarray, " test"]:
     return corrected
 
 
+def least_like_chance(found: Any, most: int) -> pd.DataFrame:
+    """At most so many of the comparisons, in their order: those of the least p."""
+    order = np.argsort(found["p_t"].to_numpy(float), kind="stable")  # NaN last
+    return found.iloc[np.sort(order[:most])]
+
+
 def missing_seeds(parts: Parts, rows: pd.DataFrame) -> list[str]:
     """For every setting, the expected seeds that `rows` have no value of."""
     seeds, num = parts.expected_seeds(), len(parts.settings)
@@ -193,6 +201,7 @@ def missing_seeds(parts: Parts, rows: pd.DataFrame) -> list[str]:
 
 def _summary(parts: Parts, name: str) -> pd.DataFrame:
     """One metric of all settings."""
+    rows: Any
     rows, num = parts.by_seed(name), len(parts.settings)
     value, setting = rows["value"].to_numpy(), rows["setting"].to_numpy()
     count, mean, std = _moments(value, setting, num)
@@ -241,9 +250,10 @@ def _in_order(
     found = []
     for place, group in enumerate(groups):
         own = np.flatnonzero((changed.sum(1) == 1) & changed[:, place])
-        values = [show(value) for value in ordered(settings[group[0]])]
+        values = ordered(settings[group[0]])
+        rank = {show(value): place for place, value in enumerate(values)}
         at = settings[group[0]].iloc[own]
-        own = own[np.argsort([values.index(show(v)) for v in at], kind="stable")]
+        own = own[np.argsort([rank[show(value)] for value in at], kind="stable")]
         for setting in own.tolist():
             found.append(
                 {
@@ -262,7 +272,8 @@ def _words(settings: pd.DataFrame, row: int, group: Sequence[str]) -> str:
 
 def _effects(parts: Parts, name: str, base: int, single: pd.DataFrame) -> pd.DataFrame:
     """One metric's comparisons."""
-    rows, num = parts.by_seed(name), len(single)
+    rows: Any = parts.by_seed(name)
+    num = len(single)
     own = rows[rows["setting"] == base].set_index("seed")["value"]
     place = np.full(len(parts.settings), -1)
     place[single["setting"].to_numpy(int)] = np.arange(num)

@@ -109,3 +109,17 @@ def counted(number: int, noun: str) -> str:
     ('1 seed', '10,000 points')
     """
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def duration(seconds: float) -> str:
+    """A time in words.
+
+    >>> duration(42), duration(5400), duration(1_440_000)
+    ('42 seconds', '1.5 hours', '400 hours')
+    """
+    units = {"hours": 3600, "minutes": 60, "seconds": 1}
+    unit = next((own for own in units if seconds >= 1.2 * units[own]), "seconds")
+    amount = seconds / units[unit]
+    digits = 0 if unit == "seconds" or amount >= 100 else 1
+    words = f"{amount:,.{digits}f}"
+    return f"{words.removesuffix('.0')} {unit}"

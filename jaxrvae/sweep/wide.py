@@ -25,11 +25,12 @@ def wide(
     return settings.reset_index(drop=True), pd.DataFrame(own)
 
 
-def setting_words(settings: pd.DataFrame, row: int) -> str:
-    """A setting in words: 'decoder = spatial, beta = 2'."""
+def setting_words(settings: pd.DataFrame, row: int, figures: int = 6) -> str:
+    """A setting in words, 'decoder = spatial, beta = 2'; numbers to so many figures."""
     short = short_names([str(name) for name in settings])
     return ", ".join(
-        f"{name} = {show(settings.at[row, full])}" for full, name in short.items()
+        f"{name} = {show(settings.at[row, full], figures)}"
+        for full, name in short.items()
     )
 
 
