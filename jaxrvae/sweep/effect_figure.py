@@ -134,7 +134,7 @@ def _effect_panel(
     axis.set_xlabel(
         "← better   difference" if left else "difference   better →", fontsize=8
     )
-    axis.locator_params(axis="x", nbins=5, steps=[1, 2, 5, 10])
+    axis.locator_params(axis="x", nbins=6, steps=[1, 2, 5, 10])
     axis.tick_params(axis="x", labelsize=8)
     axis.grid(axis="x", color="#e6e9ec", lw=0.6)
     axis.set_axisbelow(True)

@@ -214,11 +214,20 @@ def plain(column: Any) -> pd.Series:
     """Values that can be told apart and hashed: lists as JSON, absent ones as None."""
     if column.dtype != object:
         return column
-    values = [_plain(value) for value in column]
+    values = [plain_value(value) for value in column]
     kinds = {isinstance(value, bool) for value in values if value is not None}
     if len(kinds) > 1:  # True is not 1
         values = [None if value is None else str(value) for value in values]
     return pd.Series(values, index=column.index, dtype=object)
+
+
+def plain_value(value: Any) -> Any:
+    """One such value, of Python's own types."""
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if isinstance(value, list | tuple | dict):
+        return json.dumps(value)
+    return None if value is None or value is pd.NA or value != value else value
 
 
 def show(value: Any, figures: int = 6) -> str:
@@ -322,14 +331,6 @@ def _seeds(
         return np.zeros(len(table), int)
     numbers: Any = pd.to_numeric(column, errors="coerce")
     return numbers.fillna(-1).to_numpy(int)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.ndarray | np.generic):
-        value = value.tolist()
-    if isinstance(value, list | tuple | dict):
-        return json.dumps(value)
-    return None if value is None or value is pd.NA or value != value else value
 
 
 def _same(one: Any, other: Any) -> bool:

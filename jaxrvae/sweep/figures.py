@@ -106,7 +106,7 @@ def draw_grid(summary: pd.DataFrame, metric: str, ax: "Axes | None" = None) -> "
         bar.set_label(wrapped(metric_label(metric), 30), fontsize=8)
         bar.outline.set_visible(False)  # type: ignore[operator]
         below = ", worst seed below" if mean.size <= MOST_CELLS else ""
-        axis.set_title(f"Mean over seeds{below}")
+        axis.set_title(f"Mean over seeds{below}; lighter is better", fontsize=9)
         return axis.figure  # type: ignore[return-value]
 
 
@@ -144,7 +144,7 @@ def _draw_dots(axis: "Axes", x: np.ndarray, y: np.ndarray, front: np.ndarray) ->
     )  # fmt: skip
     axis.plot(
         x[front], y[front], "o", color=FRONT, ms=4 if many else 5, zorder=4,
-        label="front: none is both cheaper and better",
+        label="front; numbers where there is room",
     )  # fmt: skip
     axis.margins(0.08)
 
@@ -158,7 +158,7 @@ def _apart(axis: "Axes", x: np.ndarray, y: np.ndarray) -> np.ndarray:
         axis.transData.transform(np.column_stack([x, y]))
     )
     kept: list[int] = []
-    for own in [len(x) - 1, *range(len(x) - 1)]:
+    for own in reversed(range(len(x))):
         gaps = np.abs(spots[kept] - spots[own]) / [0.05, 0.1]
         if (gaps.max(1) >= 1).all():
             kept.append(own)
@@ -178,6 +178,7 @@ def _name_front(
 ) -> None:
     """Intervals and numbers of these settings, and what the numbers stand for."""
     from matplotlib.lines import Line2D
+    from matplotlib.patheffects import withStroke
 
     own: Any = summary[summary["metric"] == quality]
     low, high = own[["low", "high"]].to_numpy()[named].T
@@ -191,7 +192,7 @@ def _name_front(
         axis.annotate(
             str(number), (float(x[row]), float(y[row])), (4, 4),
             textcoords="offset points", fontsize=8, fontweight="bold", color=FRONT,
-            zorder=5,
+            zorder=5, path_effects=[withStroke(linewidth=2, foreground="white")],
         )  # fmt: skip
     for words in _named_words(settings, named):
         lines = wrapped(words, 46).split("\n")

@@ -62,8 +62,9 @@ def _gaps(parts: Parts, summary: pd.DataFrame) -> list[str]:
         if not len(rows):
             continue
         words = [
-            f"{setting_words(settings, row) or 'all of it'} (seed {missing[row]})"
+            f"{setting_words(settings, row) or 'all of it'} (seed {which})"
             for row in rows[:NAMED].tolist()
+            for which in [few(missing[row].split(", "), NAMED)]
         ]
         words += [""] * (len(rows) - len(words))
         told.setdefault((len(rows), tuple(words)), []).append(metric_label(metric))

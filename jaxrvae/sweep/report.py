@@ -34,8 +34,10 @@ if TYPE_CHECKING:
 
 __all__ = ["effects", "summarize", "write_sweep_report"]
 
+FIGURES = ("effects.*", "grid_*.*", "parallel.*", "pareto.*")
 MOST_GRID = 30  # values along a side of a heat map
 MOST_TEX = 120  # comparisons in LaTeX
+MOST_PANELS = 9  # metrics that have panels or heat maps
 PNG_DPI = 200
 
 
@@ -65,6 +67,8 @@ def write_sweep_report(
     folder = Path(folder)
     for own in ("tables", "figures"):
         (folder / own).mkdir(parents=True, exist_ok=True)
+    for old in (own for stem in FIGURES for own in (folder / "figures").glob(stem)):
+        old.unlink()
     _write_tables(found, folder / "tables")
     drawn = []
     for stem, caption, figure in _figures(found):
@@ -117,11 +121,13 @@ def _figures(found: Findings) -> "Iterator[tuple[str, str, Figure]]":
     groups = moving_together(settings)
     if len(found.effects):
         caption = "Differences to the baseline, paired by seed, with 95 % intervals."
-        yield "effects", caption, draw_effects(found.effects)
+        drawn = found.effects["metric"].isin(found.metrics[:MOST_PANELS])
+        some: Any = found.effects[drawn]
+        yield "effects", caption, draw_effects(some)
     sides = [len(ordered(settings[group[0]])) for group in groups]
     full = 2 * len(settings) >= math.prod(sides)
     if len(groups) == 2 and full and max(sides) <= MOST_GRID:
-        for metric in found.metrics:
+        for metric in found.metrics[:MOST_PANELS]:
             caption = f"{metric_label(metric)}: means over seeds, and the worst seed."
             yield f"grid_{_slug(metric)}", caption, draw_grid(found.summary, metric)
     names = list(found.summary["metric"].drop_duplicates())

@@ -15,6 +15,7 @@ from jaxrvae.sweep.factors import (
     lower_is_better,
     moving_together,
     ordered,
+    plain_value,
     show,
     take_apart,
 )
@@ -68,7 +69,8 @@ def effects(
     """What changing one factor alone does to a metric, paired by seed.
 
     A setting is held against the baseline if it differs from it in one factor, or in
-    factors that always move together. Of both, the seeds that both have are compared.
+    factors that move together: values that follow from another's, such as its options.
+    The seeds that both have are compared.
 
     Args:
         table: A sweep's results, a row a point.
@@ -90,16 +92,17 @@ def effects(
     """
     parts = take_apart(table)
     base = baseline_setting(parts, baseline)
-    changed, groups = _changed(parts, base)
-    single = _in_order(parts.settings, changed, groups, base)
+    single, several = _comparisons(parts, base)
     found = [_effects(parts, name, base, single) for name in parts.metrics(metric)]
     rows = pd.concat(found, ignore_index=True)
     for name in ("p_t", "p_wilcoxon"):
         rows[f"{name}_holm"] = holm(rows[name].to_numpy(float))
     rows = rows.reindex(columns=list(EFFECT_COLUMNS))
     rows.attrs = {
-        "baseline": {name: parts.settings.at[base, name] for name in parts.factors},
-        "left_out": int((changed.sum(1) > 1).sum()),
+        "baseline": {
+            name: plain_value(parts.settings.at[base, name]) for name in parts.factors
+        },
+        "left_out": several,
     }
     return rows
 
@@ -233,37 +236,64 @@ def _moments(
     return count, absent, np.where(count > 1, std, np.nan)
 
 
-def _changed(parts: Parts, base: int) -> tuple[np.ndarray, list[tuple[str, ...]]]:
-    """(settings, groups of factors): whether a setting differs from the baseline."""
-    groups = moving_together(parts.settings)
-    if not groups:
-        return np.zeros((len(parts.settings), 0), bool), groups
-    first = [parts.settings[group[0]] for group in groups]
-    codes = [pd.factorize(column, use_na_sentinel=False)[0] for column in first]
-    return np.stack([own != own[base] for own in codes], axis=1), groups
+def _comparisons(parts: Parts, base: int) -> tuple[pd.DataFrame, int]:
+    """Settings that differ from the baseline in one factor; how many in several.
+
+    What follows from that factor (its options, known where it has this value alone)
+    may differ with it: then all names are told.
+    """
+    settings, groups = parts.settings, moving_together(parts.settings)
+    codes = [pd.factorize(settings[g[0]], use_na_sentinel=False)[0] for g in groups]
+    follows = _follows(codes, len(settings))
+    found, several = [], 0
+    for setting in range(len(settings)):
+        changed = [i for i, own in enumerate(codes) if own[setting] != own[base]]
+        led = [i for i in changed if all(follows[i, j] for j in changed)]
+        several += bool(changed) and not led
+        if led:
+            names = [*groups[led[0]]]
+            names += [n for i in changed if i != led[0] for n in groups[i]]
+            found.append((led[0], setting, names))
+    rows = [
+        {
+            "setting": setting,
+            "factor": " + ".join(names),
+            "value": _words(settings, setting, names),
+            "baseline": _words(settings, base, names),
+        }
+        for _, setting, names in sorted(found, key=_by_value(settings, groups))
+    ]
+    return pd.DataFrame(
+        rows, columns=["setting", "factor", "value", "baseline"]
+    ), several
 
 
-def _in_order(
-    settings: pd.DataFrame, changed: np.ndarray, groups: list, base: int
-) -> pd.DataFrame:
-    """Settings that differ in one group of factors, by group and value, in words."""
-    found = []
-    for place, group in enumerate(groups):
-        own = np.flatnonzero((changed.sum(1) == 1) & changed[:, place])
-        values = ordered(settings[group[0]])
-        rank = {show(value): place for place, value in enumerate(values)}
-        at = settings[group[0]].iloc[own]
-        own = own[np.argsort([rank[show(value)] for value in at], kind="stable")]
-        for setting in own.tolist():
-            found.append(
-                {
-                    "setting": setting,
-                    "factor": " + ".join(group),
-                    "value": _words(settings, setting, group),
-                    "baseline": _words(settings, base, group),
-                }
-            )
-    return pd.DataFrame(found, columns=["setting", "factor", "value", "baseline"])
+def _follows(codes: Sequence[np.ndarray], num: int) -> np.ndarray:
+    """[i, j]: whether factor j's value follows from i's, in all settings.
+
+    From one that is new in every setting, all would follow: it tells nothing.
+    """
+    found = np.eye(len(codes), dtype=bool)
+    for i, one in enumerate(codes):
+        if one.max() + 1 == num:
+            continue
+        for j, other in enumerate(codes):
+            pairs = np.unique(np.stack([one, other]), axis=1).shape[1]
+            found[i, j] = pairs == one.max() + 1
+    return found
+
+
+def _by_value(settings: pd.DataFrame, groups: Sequence[tuple[str, ...]]) -> Any:
+    """A key that sorts by factor, then by its value."""
+    first = [group[0] for group in groups]
+    ranks = {
+        name: {show(value): i for i, value in enumerate(ordered(settings[name]))}
+        for name in first
+    }
+    return lambda own: (
+        own[0],
+        ranks[first[own[0]]][show(settings.at[own[1], first[own[0]]])],
+    )
 
 
 def _words(settings: pd.DataFrame, row: int, group: Sequence[str]) -> str:

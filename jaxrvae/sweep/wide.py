@@ -36,4 +36,5 @@ def setting_words(settings: pd.DataFrame, row: int, figures: int = 6) -> str:
 
 def wrapped(text: str, width: int) -> str:
     """The text in lines of at most so many letters, where its words allow."""
-    return "\n".join(textwrap.wrap(text, width)) or text
+    whole = text.replace(" = ", "\u00a0=\u00a0")  # not parted
+    return "\n".join(textwrap.wrap(whole, width)).replace("\u00a0", " ") or text

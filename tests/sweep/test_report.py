@@ -107,7 +107,9 @@ def test_tables_hold_all_numbers(reported):
 
 
 def test_a_sound_sweep_has_nothing_to_read_first(tmp_path):
-    text = write_sweep_report(sweep_of(GRID), tmp_path / "new" / "folder").read_text()
+    text = write_sweep_report(
+        sweep_of(GRID), tmp_path / "new" / "folder", "R, worst"
+    ).read_text()
     assert "Read first" not in text
 
 
@@ -120,6 +122,14 @@ def test_one_point_is_reported_without_comparison(tmp_path):
     assert not (tmp_path / "tables/effects.tex").exists()
 
 
+def test_figures_of_an_earlier_report_do_not_stay(tmp_path):
+    write_sweep_report(sweep_of(GRID), tmp_path, "R, worst")
+    assert (tmp_path / "figures/grid_r_worst.png").exists()
+    text = write_sweep_report(sweep_of(GRID[:1]), tmp_path).read_text()
+    assert "figures/grid" not in text
+    assert not list((tmp_path / "figures").iterdir())
+
+
 def test_seeds_alone_are_reported_without_comparison(tmp_path):
     text = write_sweep_report(sweep_of(GRID[:1]), tmp_path, "R, worst").read_text()
     assert "Nothing but the seed varies: no comparison is possible." in text
@@ -128,7 +138,7 @@ def test_seeds_alone_are_reported_without_comparison(tmp_path):
 
 def test_settings_that_differ_in_everything_are_not_compared(tmp_path):
     table = sweep_of([("spatial", 1.0), ("affine", 2.0), ("steerable", 2.0)])
-    text = write_sweep_report(table, tmp_path).read_text()
+    text = write_sweep_report(table, tmp_path, "R, worst").read_text()
     assert "differ from it in several factors: 2 settings." in text
     assert "nothing to compare" in text
 

@@ -182,9 +182,20 @@ def test_factors_that_move_together_are_one_comparison():
     assert found["factor"].iloc[-1] == "data.options.noise + data.size"
     assert found["value"].iloc[-1] == "0.4 + 36"
     assert len(found) == 4
-    apart = table.assign(**{"config.data.size": 32 + 1 * (level == 0.4)})
-    found = effects(apart, "R, worst")
-    assert len(found) == 3
+    turns = table["config.model.decoder"].map({"affine": 8.0})  # known there alone
+    found = effects(table.assign(**{"config.model.num_turns": turns}), "R, worst")
+    assert found["factor"].iloc[0] == "model.decoder + model.num_turns"
+    assert found["value"].iloc[0] == "affine + 8"
+    assert found["baseline"].iloc[0] == "spatial + none"
+    assert found["factor"].iloc[1] == "model.decoder"
+    assert found.attrs["left_out"] == 0
+
+
+def test_settings_that_differ_in_several_factors_are_left_out():
+    table = ablation()
+    both = table.iloc[-8:].assign(**{"config.model.decoder": "affine"})
+    found = effects(pd.concat([table, both], ignore_index=True), "R, worst")
+    assert len(found) == 4
     assert found.attrs["left_out"] == 1
 
 
