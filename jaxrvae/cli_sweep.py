@@ -204,9 +204,23 @@ def _report(options: argparse.Namespace) -> None:
     from jaxrvae.sweep.store import Store
 
     store = Store(options.dir)
-    other = Store(options.against).table() if options.against else None
-    path = write_sweep_report(
-        store.table(), store.path / "report", options.metrics, store.plan()["name"],
-        failures=store.failures(), against=other,
-    )  # fmt: skip
+    table, name = store.table(), store.plan()["name"]
+    if options.against:
+        _compared(table, options)
+        return
+    folder, failures = store.path / "report", store.failures()
+    print(write_sweep_report(table, folder, options.metrics, name, failures=failures))
+
+
+def _compared(table: Any, options: argparse.Namespace) -> None:
+    """Writes how the sweep differs from another, beside its report."""
+    from jaxrvae.sweep.compare import compare_sweeps, comparison_section
+    from jaxrvae.sweep.store import Store
+    from jaxrvae.training.checkpoint import write_atomically
+
+    other = Store(options.against)
+    found = compare_sweeps(other.table(), table, options.metrics)
+    text = comparison_section(found, other.path.name, Path(options.dir).name)
+    path = Path(options.dir) / f"against_{other.path.name}.md"
+    write_atomically(path, text + "\n")
     print(path)

@@ -86,7 +86,9 @@ def load_experiment(name: str, folder: str | Path = FOLDER) -> ModuleType:
 
 
 def config_of(values: Mapping[str, Any]) -> Any:
-    """A study's config, or a whole run's, whichever the mapping describes."""
+    """A study's config, or a whole run's; of a sweep's mapping, its base."""
+    if isinstance(values.get("base"), Mapping):
+        return config_of(values["base"])
     if "data" in values:
         return study_config(values)
     return run_config(values)

@@ -4,7 +4,7 @@ import dataclasses
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -33,7 +33,7 @@ class Search:
     base: Any
     space: Mapping[str, Sequence[Any]]
     metric: str
-    direction: Literal["maximize", "minimize"] = "maximize"
+    direction: str = "maximize"
     seeds: int = 1
 
     def __post_init__(self) -> None:
@@ -76,7 +76,7 @@ def run_search(
             storage=f"sqlite:///{folder / 'optuna.db'}",
             study_name=name,
             load_if_exists=True,
-            direction=search.direction,
+            direction=cast(Any, search.direction),
             sampler=optuna.samplers.TPESampler(seed=seed, constant_liar=True),
         )
     table = pd.DataFrame()
