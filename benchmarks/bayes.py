@@ -167,7 +167,7 @@ def neighbours() -> list[Row]:
         poses["shift_x"], poses["shift_y"] = rng.uniform(-2, 2, (2, len(domain)))
         poses["shear"] = 0.0
         images = render_glyphs(poses, 32)
-        images += 2.2 * rng.standard_normal(images.shape, np.float32)
+        images += 1.4 * rng.standard_normal(images.shape, np.float32)
         model = jr.RVAE(seed=seed, num_classes=2, content_dim=1)
         model.fit(images, epochs=40, progress=False)
         prob = model.encode(images).class_probabilities
