@@ -205,6 +205,7 @@ def _report(options: argparse.Namespace) -> None:
 
     store = Store(options.dir)
     table, name = store.table(), store.plan()["name"]
+    store.collect()  # what was finished when it was killed as well
     if options.against:
         _compared(table, options)
         return
