@@ -260,7 +260,7 @@ def _run(options: argparse.Namespace) -> None:
     for name in ("kind", "out"):
         if getattr(options, name) is not None:
             values[name] = getattr(options, name)
-    config = override(as_run_config(values), parse(words))
+    config = override(as_run_config(values), parse(words)) if words else values
     run(config, progress=not options.quiet)
 
 

@@ -53,7 +53,8 @@ def refine(
 ) -> RefinedContent:
     """Contents and standard deviations by steps up each patch's own bound.
 
-    A patch that other draws say is no better off stays as `encode` has it.
+    A patch that other draws do not say is better off, by more than their standard
+    error, stays as `encode` has it.
 
     Args:
         model: A fitted RVAE with the steerable decoder and Gaussian noise.
@@ -105,17 +106,21 @@ def _refined(
         nats = explain(model, networks, projection, features, canonical, density)
         return nats + log_prior(prior, content, encode)
 
-    def bound(posterior: Array, normals: Array) -> Float[Array, " batch"]:
-        """But for a constant."""
+    def draws(posterior: Array, normals: Array) -> Float[Array, "sample batch"]:
+        """What the bound is the mean of, but for a constant."""
         mean, log_std = posterior
         one = jax.checkpoint(lambda normal: explained(mean + jnp.exp(log_std) * normal))
-        return jax.lax.map(one, normals).mean(0) + log_std.sum(-1)
+        return jax.lax.map(one, normals) + log_std.sum(-1)
+
+    def bound(posterior: Array, normals: Array) -> Float[Array, " batch"]:
+        return draws(posterior, normals).mean(0)
 
     normals = _even_normals(climb_key, num_samples, begin[0])
     normals = (normals - normals.mean(0)) / normals.std(0)  # else widths are misjudged
     end = _climbed(lambda posterior: bound(posterior, normals), begin, num_steps)
     judges = _even_normals(judge_key, NUM_JUDGES, begin[0])
-    better = bound(end, judges) > bound(begin, judges)
+    gains = draws(end, judges) - draws(begin, judges)
+    better = gains.mean(0) > gains.std(0, ddof=1) / NUM_JUDGES**0.5
     end = jnp.where(better[:, None], end, begin)
     others = _even_normals(tell_key, NUM_JUDGES, begin[0])
     return {
