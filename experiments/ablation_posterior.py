@@ -6,8 +6,8 @@
 One Gaussian or von Mises mode, or K = 4, 8, 16, 32 enumerated copies, with the
 coordinate, the affine and the steerable decoder, and several encoders; shapes turned
 all round the circle, and by a normal of 30 degrees; five seeds each. Two CPU cores:
-about 120 minutes. Number to reach: the default (steerable, pose integrated out) has R >=
-0.95 in the worst class on every seed; one mode is right on narrow angles alone.
+about 120 minutes. Number to reach: the default (steerable, pose integrated out) has R
+>= 0.95 in the worst class on every seed; one mode is right on narrow angles alone.
 """
 
 from jaxrvae.config import TrainingConfig
