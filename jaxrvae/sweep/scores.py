@@ -7,7 +7,7 @@ import pandas as pd
 
 from jaxrvae._typing import Float, Int, ndarray
 from jaxrvae.analysis.scores import angle_errors, cluster_accuracy, mixture_accuracy
-from jaxrvae.data.containers import Latents, Patches
+from jaxrvae.data.containers import Patches
 from jaxrvae.estimator import RVAE
 
 NEIGHBORS = 10
@@ -57,8 +57,12 @@ def with_worst(found: dict[str, float]) -> dict[str, float]:
     return worst | {"median angle error, worst, degrees": max(errors)} | found
 
 
-def angle_scores(latents: Latents, test: Patches) -> dict[str, float]:
-    """R and the median error in degrees, of every class that has an angle."""
+def angle_scores(latents: Any, test: Patches) -> dict[str, float]:
+    """R and the median error in degrees, of every class that has an angle.
+
+    Args:
+        latents: Of `encode`; its `angle` is read.
+    """
     assert test.truth is not None
     names = test.metadata.get("shapes")
     return angle_truth_scores(latents.angle, test.truth, names)
@@ -92,11 +96,12 @@ def angle_truth_scores(
 
 
 def class_scores(
-    known: Latents, latents: Latents, train: Patches, test: Patches, named: bool
+    known: Any, latents: Any, train: Patches, test: Patches, named: bool
 ) -> dict[str, float]:
     """Accuracies: a mixture and k-NN on the content, and the model's own classes.
 
     Args:
+        known, latents: Of `encode`, of patches trained on and of others.
         named: Whether the model's classes were told by labels; else they are matched.
     """
     assert train.truth is not None

@@ -202,8 +202,8 @@ def quick_to_compile(monkeypatch):
 
 def test_every_published_file_has_its_row():
     folder = Path(_published.__file__).parent
-    files = {path.stem for path in folder.glob("[!_]*.py")} - {"graphene_demo"}
-    assert files == set(PUBLISHED)
+    files = folder.glob("[!_]*.py")
+    assert {f.stem for f in files if "_published" in f.read_text()} == set(PUBLISHED)
 
 
 @pytest.mark.parametrize("name", NAMES)
