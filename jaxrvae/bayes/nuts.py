@@ -232,19 +232,20 @@ def _sample(
         zero = jnp.zeros_like(middle)
         state = kernel.init(first, num_warmup, zero, (), {})
 
+        def move(state: Any, key: PRNGKey) -> tuple[Any, tuple[Array, Array]]:
+            state = jump(kernel.sample(state, (), {}), key)
+            return state, (state.accept_prob, state.diverging)
+
         def step(state: Any, key: PRNGKey) -> tuple[Any, dict[str, Array]]:
-            accepted, divergent = jnp.zeros(()), jnp.zeros((), int)
-            for one in jax.random.split(key, EVERY):
-                state = jump(kernel.sample(state, (), {}), one)
-                accepted += state.accept_prob / EVERY
-                divergent += state.diverging
+            keys = jax.random.split(key, EVERY)
+            state, (accepted, divergent) = jax.lax.scan(move, state, keys)
             latents = middle + root @ state.z
             return state, {
                 "latents": latents,
                 "mode": nearest(latents),
                 "log_density": -state.potential_energy,
-                "divergent": divergent,
-                "accepted": accepted,
+                "divergent": divergent.sum(),
+                "accepted": accepted.mean(),
             }
 
         _, found = jax.lax.scan(step, state, jnp.stack(rest))

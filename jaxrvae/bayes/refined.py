@@ -24,7 +24,7 @@ from jaxrvae.models.steerable import SteerableModel
 from jaxrvae.priors.content import at_medians, log_prior
 
 CHUNK = 32  # patches at a time
-NUM_JUDGES = 32  # other draws, that tell whether a patch is better off
+NUM_JUDGES, NUM_DRAWS = 4, 8  # sets of draws that tell who is better off; of each
 FARTHEST, WIDEST = 1.0, 0.5  # a step: of the mean, in its std; of the log std
 SHORTER = 0.4  # a step that does not help
 
@@ -96,8 +96,6 @@ def _refined(
     begin = jnp.stack([query.content, query.content_log_std])
     prior = at_medians(networks.prior)
     encode = pseudo_encoder(model, networks)
-    num_steps, num_samples = sizes
-    climb_key, judge_key, tell_key = jax.random.split(key, 3)
 
     def explained(content: Float[Array, "batch latent"]) -> Float[Array, " batch"]:
         """Log of p(image, content), the pose integrated out."""
@@ -106,28 +104,46 @@ def _refined(
         nats = explain(model, networks, projection, features, canonical, density)
         return nats + log_prior(prior, content, encode)
 
-    def draws(posterior: Array, normals: Array) -> Float[Array, "sample batch"]:
-        """What the bound is the mean of, but for a constant."""
-        mean, log_std = posterior
-        one = jax.checkpoint(lambda normal: explained(mean + jnp.exp(log_std) * normal))
-        return jax.lax.map(one, normals) + log_std.sum(-1)
+    return _better(explained, begin, key, sizes)
+
+
+def _better(
+    explained: Any,
+    begin: Float[Array, "2 batch latent"],
+    key: PRNGKey,
+    sizes: tuple[int, int],
+) -> dict[str, Array]:
+    """Means and log standard deviations that raise the bound, where any do.
+
+    Args:
+        explained: Log of p(image, content) of contents, one a patch.
+        sizes: Of `refine`: steps, and samples.
+    """
+    num_steps, num_samples = sizes
+    climb_key, judge_key = jax.random.split(key)
 
     def bound(posterior: Array, normals: Array) -> Float[Array, " batch"]:
-        return draws(posterior, normals).mean(0)
+        """But for a constant."""
+        mean, log_std = posterior
+        one = jax.checkpoint(lambda normal: explained(mean + jnp.exp(log_std) * normal))
+        return jax.lax.map(one, normals).mean(0) + log_std.sum(-1)
 
     normals = _even_normals(climb_key, num_samples, begin[0])
     normals = (normals - normals.mean(0)) / normals.std(0)  # else widths are misjudged
     end = _climbed(lambda posterior: bound(posterior, normals), begin, num_steps)
-    judges = _even_normals(judge_key, NUM_JUDGES, begin[0])
-    gains = draws(end, judges) - draws(begin, judges)
-    better = gains.mean(0) > gains.std(0, ddof=1) / NUM_JUDGES**0.5
-    end = jnp.where(better[:, None], end, begin)
-    others = _even_normals(tell_key, NUM_JUDGES, begin[0])
-    return {
-        "content": end[0],
-        "content_std": jnp.exp(end[1]),
-        "gained": bound(end, others) - bound(begin, others),
-    }
+
+    def gain(key: PRNGKey) -> Float[Array, " batch"]:
+        normals = _even_normals(key, NUM_DRAWS, begin[0])
+        both = jax.lax.map(lambda one: bound(one, normals), jnp.stack([begin, end]))
+        return both[1] - both[0]
+
+    gains = jax.lax.map(gain, jax.random.split(judge_key, 2 * NUM_JUDGES))
+    judged, told = gains[:NUM_JUDGES], gains[NUM_JUDGES:]
+    error = judged.std(0, ddof=1) / NUM_JUDGES**0.5
+    better = judged.mean(0) > error
+    kept = jnp.where(better[:, None], end, begin)
+    gained = jnp.where(better, told.mean(0), 0.0)
+    return {"content": kept[0], "content_std": jnp.exp(kept[1]), "gained": gained}
 
 
 def _even_normals(
@@ -138,8 +154,8 @@ def _even_normals(
     shape = (number, *like.shape)
     ranges = jnp.broadcast_to(jnp.arange(number)[:, None, None], shape)
     ranges = jax.random.permutation(order_key, ranges, independent=True)
-    place = jax.random.uniform(place_key, shape, minval=1e-3, maxval=1 - 1e-3)
-    return jax.scipy.special.ndtri((ranges + place) / number)
+    share = (ranges + jax.random.uniform(place_key, shape)) / number
+    return jax.scipy.special.ndtri(jnp.clip(share, 1e-6, 1 - 1e-6))
 
 
 def _climbed(
@@ -175,6 +191,7 @@ def _climbed(
             rate,
         ), None
 
-    start = begin, *valued(begin), jnp.ones(begin.shape[1])
-    (posterior, *_), _ = jax.lax.scan(step, start, None, length=num_steps)
+    number = begin.shape[1]  # the first step, of no slope, is where the others begin
+    start = begin, jnp.full(number, -jnp.inf), jnp.zeros_like(begin), jnp.ones(number)
+    (posterior, *_), _ = jax.lax.scan(step, start, None, length=1 + num_steps)
     return posterior
