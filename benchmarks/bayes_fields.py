@@ -4,8 +4,8 @@
 
 Each patch is a perovskite's cell, four columns around one that polarization moves off
 the middle, turned and shifted at random, in noise; the one content number says how far
-it is moved. Five seeds, a model for each; the worst one counts. `groups`: 60 regions of
-1 to 50 patches, each region with its own mean. `field`: 1600 patches in one frame over
+it is moved. A model for each of the seeds below; the worst one counts. `groups`: 60
+regions of 1 to 50 patches, each region with its own mean. `field`: 1600 patches in one frame over
 which the content varies smoothly. `tracks`: 40 tracks of 40 frames, a fifth of them
 missing, content and angle drawn back to the track's own mean. What content is true is
 learned from all patches: a polynomial of how far the column is moved, through what

@@ -228,17 +228,17 @@ def _sample(
             max_tree_depth=DEPTH,
             target_accept_prob=ACCEPT,
         )
-        first, *rest = jax.random.split(key, 1 + num_warmup + num_draws)
+        keys = jax.random.split(key, 1 + num_warmup + num_draws)
         zero = jnp.zeros_like(middle)
-        state = kernel.init(first, num_warmup, zero, (), {})
+        state = kernel.init(keys[0], num_warmup, zero, (), {})
 
         def move(state: Any, key: PRNGKey) -> tuple[Any, tuple[Array, Array]]:
             state = jump(kernel.sample(state, (), {}), key)
             return state, (state.accept_prob, state.diverging)
 
         def step(state: Any, key: PRNGKey) -> tuple[Any, dict[str, Array]]:
-            keys = jax.random.split(key, EVERY)
-            state, (accepted, divergent) = jax.lax.scan(move, state, keys)
+            pairs = jax.lax.scan(move, state, jax.random.split(key, EVERY))
+            state, (accepted, divergent) = pairs
             latents = middle + root @ state.z
             return state, {
                 "latents": latents,
@@ -248,7 +248,7 @@ def _sample(
                 "accepted": accepted.mean(),
             }
 
-        _, found = jax.lax.scan(step, state, jnp.stack(rest))
+        _, found = jax.lax.scan(step, state, keys[1:])
         return {name: values[num_warmup:] for name, values in found.items()}
 
     found = jax.vmap(chain)(begun, jax.random.split(key, num_chains))
