@@ -1,17 +1,17 @@
 """Contents and angles that patches share: groups, fields, tracks; and refinement.
 
-    python -m benchmarks.bayes_fields    # about ten minutes; written after every seed
+    python -m benchmarks.bayes_fields    # ten minutes; written after every seed
 
 Each patch is a perovskite's cell, four columns around one that polarization moves off
 the middle, turned and shifted at random, in noise; the one content number says how far
 it is moved. A model for each of the seeds below; the worst one counts. `groups`: 60
-regions of 1 to 50 patches, each region with its own mean. `field`: 1600 patches in one frame over
-which the content varies smoothly. `tracks`: 40 tracks of 40 frames, a fifth of them
-missing, content and angle drawn back to the track's own mean. What content is true is
-learned from all patches: a polynomial of how far the column is moved, through what
-they say alone. RMS is measured from there; "alone" is that of `encode`. `refine`: nats
-that the bound rises by, patch by patch, on 128 patches not trained on, of that model
-and of one trained on 500 patches alone.
+regions of 1 to 50 patches, each region with its own mean. `field`: 1600 patches in one
+frame over which the content varies smoothly. `tracks`: 40 tracks of 40 frames, a fifth
+of them missing, content and angle drawn back to the track's own mean. What content is
+true is learned from all patches: a polynomial of how far the column is moved, through
+what they say alone. RMS is measured from there; "alone" is that of `encode`. `refine`:
+nats that the bound rises by, patch by patch, on 128 patches not trained on, of that
+model and of one trained on 500 patches alone.
 """
 
 import argparse

@@ -25,7 +25,7 @@ def test_the_better_model_comes_first(model, glyphs):
 
 
 def test_leave_one_out_by_arviz(model, glyphs):
-    found = to_inference_data(model, glyphs.values[:40], num_draws=20, num_samples=4)
+    found = to_inference_data(model, glyphs.values[:40], num_draws=20, num_samples=20)
     assert found.log_likelihood["image"].shape == (1, 20, 40)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # few draws: some shapes are too large

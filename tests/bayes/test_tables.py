@@ -22,11 +22,11 @@ def test_a_row_agrees_with_the_modes_that_encode_reports(model, glyphs):
 
 
 def test_symmetric_tables_are_folded(model, glyphs):
-    whole = angle_table(model, glyphs.values[:20])
-    folded = angle_table(model, glyphs.values[:20], symmetry=3)
+    whole = angle_table(model, glyphs.values[:20], 360)
+    folded = angle_table(model, glyphs.values[:20], 360, symmetry=3)
     assert folded.symmetry == 3
     np.testing.assert_allclose(
-        folded.prob, whole.prob.reshape(20, 3, 60).sum(1), atol=1e-5
+        folded.prob, whole.prob.reshape(20, 3, 120).sum(1), atol=1e-5
     )
 
 
