@@ -212,6 +212,11 @@ def surprise(model: Any, patches: Any, reference: Any) -> Float[ndarray, " n"]:
         model: Any fitted RVAE without conditions.
         reference: Patches to compare with, such as those fitted on, some thirty or
             more (of over 5,000 a sample is taken); a few strange ones do no harm.
+
+    Returns:
+        -log p, nats: 4.6 where one in a hundred of the reference is further out. It is
+        the largest of eight (four sizes, pixel and mean), so that more of the usual
+        patches than that reach it; below 2.3, which a tenth do, only its order counts.
     """
     fitted = model if isinstance(model, FittedModel) else model.fitted
     if fitted.known.condition_dim:
