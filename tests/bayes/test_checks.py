@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import jaxrvae as jr
+from jaxrvae.analysis.ensemble import Ensemble
 from jaxrvae.bayes import (
     calibrate,
     last_layer,
@@ -101,7 +102,7 @@ def test_members_of_an_ensemble(model, glyphs):
     """Two of them, the second with another last layer."""
     params = last_layer(model, glyphs).draw(jax.random.key(0))
     members = model.fitted, dataclasses.replace(model.fitted, params=params)
-    several = types.SimpleNamespace(ensemble=types.SimpleNamespace(members=members))
+    several = types.SimpleNamespace(ensemble=Ensemble(members, (), 0))
     images = glyphs.values[:5]
     made = []
     for member in members:
