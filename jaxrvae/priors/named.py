@@ -10,7 +10,7 @@ import numpyro
 import numpyro.distributions as dist
 
 from jaxrvae._typing import Array, Float
-from jaxrvae.priors.program import Function
+from jaxrvae.priors.program import APART, START, Function
 
 LEAST_SPREAD = 0.1  # of a class's contents: it must not collapse on one image
 
@@ -50,7 +50,7 @@ def stick_breaking(content_dim: int, components: int = 12) -> Function:
         parts = sample("parts", dist.Beta(ones, strength * ones).to_event(1))
         shape = (components, content_dim)
         wide = dist.Normal(jnp.zeros(shape), 2.0).to_event(2)
-        middles = sample("middles", wide)
+        middles = sample("middles", wide, infer={START: APART})
         narrow = dist.Gamma(2.0 * jnp.ones(shape), 4.0).to_event(2)
         spreads = LEAST_SPREAD + sample("spreads", narrow)
         weights: Any = broken(parts)

@@ -30,7 +30,8 @@ Values = dict[str, Array]
 CONTENT, ANGLE, SHIFT, CLASS = "content", "angle", "shift", "class"
 OWN = (CONTENT, ANGLE, SHIFT, CLASS)  # of every patch; all other sites are shared
 FIRST_LOG_STD = -2.0  # of shared sites' posteriors, unconstrained
-NUM_STARTS = 16  # draws, whose mean starts the shared sites
+NUM_STARTS = 16  # draws, whose median starts the shared sites
+START, APART = "start", "draw"  # `infer` of a site that starts from one draw instead
 
 
 class ImproperPrior(ValueError):
@@ -253,7 +254,8 @@ class ProgramPrior(nnx.Module):
         self.means, self.log_stds = nnx.Dict(), nnx.Dict()
         for name in sites.shared:
             back = _constrain(start[name]).inv
-            draws = [back(trace[name]["value"]) for trace in (start, *more)]
+            traces = (start,) if _starts_apart(start[name]) else (start, *more)
+            draws = [back(trace[name]["value"]) for trace in traces]
             mean = jnp.median(jnp.stack(draws), axis=0)
             self.means[name] = nnx.Param(mean)
             self.log_stds[name] = nnx.Param(jnp.full(mean.shape, FIRST_LOG_STD))
@@ -308,6 +310,11 @@ def _log_prob(site: Any) -> Array:
 
 def _is_latent(site: Any) -> bool:
     return site["type"] == "sample" and not site["is_observed"]
+
+
+def _starts_apart(site: Any) -> bool:
+    """Whether its entries would not part company from one common start."""
+    return site["infer"].get(START) == APART
 
 
 def _is_improper(site: Any) -> bool:

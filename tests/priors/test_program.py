@@ -13,6 +13,7 @@ from jaxrvae.config import ModelConfig, from_mapping, to_mapping
 from jaxrvae.config.choices import described
 from jaxrvae.distributions import VonMises
 from jaxrvae.models.build import check_program
+from jaxrvae.priors.named import horseshoe, stick_breaking
 from jaxrvae.priors.program import ProgramPrior, as_function, study
 
 CONTENT = jnp.array([[0.3, -1.0], [2.0, 0.5], [-0.7, 0.1]])
@@ -90,6 +91,13 @@ def test_draws_hold_together():
     off = jnp.cos(drawn["angle"] - drawn["content"][:, 0] - drawn["class"])
     length = 1 - float(VonMises(0.0, 3.0).variance)
     assert off.mean() == pytest.approx(length, abs=0.02)
+
+
+def test_shared_entries_start_at_a_median_or_apart():
+    together = np.asarray(made(horseshoe(6), 6).means["each"])
+    assert np.ptp(together) < 2  # medians of 16 logarithms, whose std is 1.6
+    middles = np.asarray(made(stick_breaking(2)).means["middles"])
+    assert middles.std() > 1.0  # 24 draws of Normal(0, 2); a median of 16 has .6
 
 
 def test_posterior_of_what_is_shared():
